@@ -1,0 +1,171 @@
+"""Settings, one frozen dataclass a stage: the one source of defaults.
+
+ROS parameters, `config/*.yaml`, the README table and the command line are all derived from these
+dataclasses, and a test keeps them equal. Nested dataclasses become dotted parameter names
+(`points.reliability`). A setting is read-only at run time unless it says `runtime=True`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import Any, TypeVar, get_type_hints
+
+from clip2scene_ros.errors import BadConfig
+
+Config = TypeVar("Config")
+
+
+def setting(
+    default: Any,  # noqa: ANN401 - a dataclass default may be of any type
+    why: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    runtime: bool = False,
+) -> Any:  # noqa: ANN401
+    """Declare one setting: its default, a one-line reason, its range or choices."""
+    return field(
+        default=default,
+        metadata={"why": why, "low": low, "high": high, "choices": choices, "runtime": runtime},
+    )
+
+
+@dataclass(frozen=True)
+class CloudLimits:
+    """What a PointCloud2 may claim before it is refused."""
+
+    max_points: int = setting(
+        2_000_000, "points over this are clipped and counted, memory stays bounded", low=1, high=50_000_000
+    )
+    max_fields: int = setting(64, "more fields than any driver sends is an attack or a bug", low=3, high=1024)
+    intensity_scale: float = setting(
+        0.0,
+        "raw intensity that means 1.0 (255 for most sensors); 0 chooses by field type and sensor",
+        low=0.0,
+        high=65535.0,
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    """How a scan is turned into labels."""
+
+    checkpoint: str = setting("", "student weights (.safetensors); empty takes the shipped demo checkpoint")
+    class_set: str = setting("", "name in config/classes or a path; empty takes the checkpoint's own")
+    device: str = setting("auto", "`auto` takes CUDA where there is one, else the CPU; or `cpu`, `cuda`, `cuda:1`")
+    precision: str = setting(
+        "fp32", "`fp16` is faster on CUDA; the CPU always computes in fp32", choices=("fp32", "fp16")
+    )
+    threads: int = setting(0, "CPU threads for the network; 0 leaves torch's own choice", low=0, high=256)
+    min_range_m: float = setting(0.5, "nearer returns are the vehicle itself [m]", low=0.0, high=100.0)
+    max_range_m: float = setting(80.0, "farther points come out unknown: training saw none [m]", low=1.0, high=1000.0)
+    min_probability: float = setting(
+        0.0, "points below this probability come out unknown", low=0.0, high=1.0, runtime=True
+    )
+
+
+@dataclass(frozen=True)
+class TopicQos:
+    """Quality of service of one subscription or publisher."""
+
+    reliability: str = setting(
+        "best_effort", "must not ask for more than the publisher offers", choices=("best_effort", "reliable")
+    )
+    depth: int = setting(2, "messages kept while the node is busy; the newest wins", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class LabelsQos:
+    """Quality of service of the label clouds."""
+
+    reliability: str = setting(
+        "reliable", "large best-effort clouds are lost on default DDS settings", choices=("best_effort", "reliable")
+    )
+    depth: int = setting(2, "a slow subscriber sees the newest labels", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class DiagnosticsConfig:
+    """When /diagnostics turns to WARN and ERROR."""
+
+    period_s: float = setting(1.0, "time between two reports [s]", low=0.1, high=60.0)
+    expected_rate_hz: float = setting(0.0, "LiDAR rate; 0 learns it from the stamps [Hz]", low=0.0, high=1000.0)
+    max_latency_ms: float = setting(
+        0.0, "WARN above this scan-to-labels time; 0 means one period of the LiDAR [ms]", low=0.0, high=1e6
+    )
+    silence_s: float = setting(2.0, "WARN after this long without a scan [s]", low=0.1, high=3600.0)
+
+
+@dataclass(frozen=True)
+class SegmentNodeConfig:
+    """The live segmentation node: config/segment.yaml."""
+
+    autostart: bool = setting(True, "configure and activate by itself; false leaves it to `ros2 lifecycle`")
+    segmenter: SegmenterConfig = field(default_factory=SegmenterConfig)
+    cloud: CloudLimits = field(default_factory=CloudLimits)
+    points: TopicQos = field(default_factory=TopicQos)
+    labels: LabelsQos = field(default_factory=LabelsQos)
+    diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The student network; stored in every checkpoint."""
+
+    architecture: str = setting("minkunet", "network family", choices=("minkunet",))
+    preset: str = setting("tiny", "layers and channels: `tiny`, `14a`, `18`, `34`", choices=("tiny", "14a", "18", "34"))
+    width: float = setting(1.0, "multiplies all channels", low=0.1, high=4.0)
+    in_channels: int = setting(1, "1 intensity, 3 colour", low=1, high=16)
+    embedding_dim: int = setting(32, "D of the head and of the class vectors", low=2, high=4096)
+    voxel_size_m: float = setting(0.2, "edge of a voxel [m]", low=0.01, high=2.0)
+
+
+def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
+    """Yield `(dotted_name, value, field)` of every leaf setting, depth first, in order of declaration."""
+    for f in fields(config):  # type: ignore[arg-type]
+        value = getattr(config, f.name)
+        if is_dataclass(value):
+            yield from settings_of(value, f"{prefix}{f.name}.")
+        else:
+            yield f"{prefix}{f.name}", value, f
+
+
+def check(name: str, value: Any, f: Field[Any], kind: type[Any]) -> Any:  # noqa: ANN401
+    """Return `value` as the setting's type, or raise BadConfig naming the setting, the value and what is allowed."""
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise BadConfig(
+            "type", f"Setting `{name}` expects {kind.__name__}, but got {value!r} ({type(value).__name__})."
+        )
+    meta = f.metadata
+    if meta.get("choices") and value not in meta["choices"]:
+        raise BadConfig("choice", f"Setting `{name}` expects one of {', '.join(meta['choices'])}, but got {value!r}.")
+    low: Any = meta.get("low")
+    high: Any = meta.get("high")
+    if low is not None and not (low <= value <= high):
+        raise BadConfig("range", f"Setting `{name}` expects a value in [{low}, {high}], but got {value!r}.")
+    return value
+
+
+def with_settings(config: Config, values: dict[str, Any]) -> Config:
+    """Return a copy of `config` with dotted settings replaced; unknown names and bad values raise BadConfig."""
+    known = {name for name, _, _ in settings_of(config)}
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise BadConfig("unknown", f"Unknown setting `{unknown[0]}`; known are: {', '.join(sorted(known))}.")
+    return _replaced(config, values, "")
+
+
+def _replaced(config: Config, values: dict[str, Any], prefix: str) -> Config:
+    hints = get_type_hints(type(config))
+    changed: dict[str, Any] = {}
+    for f in fields(config):  # type: ignore[arg-type]
+        current, name = getattr(config, f.name), f"{prefix}{f.name}"
+        if is_dataclass(current):
+            changed[f.name] = _replaced(current, values, f"{name}.")
+        elif name in values:
+            changed[f.name] = check(name, values[name], f, hints[f.name])
+    return replace(config, **changed)  # type: ignore[type-var]

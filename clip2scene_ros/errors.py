@@ -1,0 +1,48 @@
+"""Errors that users meet: each carries a reason code for counters and a text that says what to change."""
+
+from __future__ import annotations
+
+
+class Clip2SceneError(ValueError):
+    """Base of every error this package raises on bad input.
+
+    Args:
+        reason: short snake_case code, stable across releases; counters and /diagnostics are keyed by it.
+        message: one sentence that names what was expected, what came and where to change it.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class BadCloud(Clip2SceneError):
+    """A PointCloud2 whose header, fields and bytes contradict each other or exceed the limits."""
+
+
+class BadImage(Clip2SceneError):
+    """An image that is truncated, too large to decode safely, or of an unknown encoding."""
+
+
+class BadCalibration(Clip2SceneError):
+    """Intrinsics or extrinsics that cannot be right (NaN, not a rotation, zero focal length)."""
+
+
+class BadCheckpoint(Clip2SceneError):
+    """A checkpoint that is missing, truncated, not safetensors, or does not fit the network."""
+
+
+class BadClassSet(Clip2SceneError):
+    """A class-set file that is missing, malformed, or does not fit the checkpoint."""
+
+
+class BadBag(Clip2SceneError):
+    """A bag that cannot be opened, lacks the wanted topics, or holds messages of unknown type."""
+
+
+class BadConfig(Clip2SceneError):
+    """A setting that is unknown, of the wrong type or out of its range."""
+
+
+class BadDataset(Clip2SceneError):
+    """A benchmark folder that lacks files or whose files disagree with each other."""

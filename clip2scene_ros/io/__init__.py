@@ -1,0 +1,1 @@
+"""Doors: bytes, files and bags become frames, and labels become clouds."""

@@ -1,0 +1,1 @@
+"""Sparse convolution in pure PyTorch."""

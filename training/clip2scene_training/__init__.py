@@ -1,0 +1,1 @@
+"""Training, evaluation and the synthetic world. Never imported by the core or the nodes."""
