@@ -1,0 +1,56 @@
+"""Augmentation keeps shapes, order and what must not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from clip2scene_training.augment import AugmentConfig, augment
+
+from clip2scene_ros.frame import Scan
+
+
+@pytest.fixture
+def scan():
+    rng = np.random.default_rng(0)
+    return Scan(rng.normal(size=(200, 3)).astype(np.float32) * 20, rng.uniform(size=200).astype(np.float32))
+
+
+def distances(points):
+    return np.linalg.norm(points[:50, None] - points[None, 50:100], axis=-1)
+
+
+def test_rotation_and_mirror_keep_distances_and_height(scan):
+    rigid = AugmentConfig(scale=0.0, intensity=0.0)
+    for seed in range(20):
+        moved = augment(scan, rigid, np.random.default_rng(seed))
+        np.testing.assert_allclose(distances(moved.points), distances(scan.points), rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(moved.points[:, 2], scan.points[:, 2], rtol=1e-6)
+        assert np.abs(moved.points - scan.points).max() > 0.1
+        assert moved.points.dtype == np.float32
+
+
+def test_mirrors_come_in_both_kinds(scan):
+    only_flip = AugmentConfig(rotate=False, scale=0.0, intensity=0.0)
+    signs = set()
+    for seed in range(40):
+        moved = augment(scan, only_flip, np.random.default_rng(seed)).points
+        signs.add(tuple(np.sign(moved[0, :2] * scan.points[0, :2]).astype(int)))
+    assert signs == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
+
+
+def test_scale_and_intensity_stay_in_their_ranges(scan):
+    ratios = []
+    for seed in range(40):
+        moved = augment(scan, AugmentConfig(rotate=False, flip=False), np.random.default_rng(seed))
+        ratios.append(float(moved.points[0, 0] / scan.points[0, 0]))
+        assert 0 <= moved.intensity.min() <= moved.intensity.max() <= 1
+        assert np.all(moved.intensity <= scan.intensity * 1.1001)
+    assert 0.95 <= min(ratios) < 0.97
+    assert 1.03 < max(ratios) <= 1.05
+
+
+def test_off_changes_nothing_and_equal_seeds_agree(scan):
+    off = AugmentConfig(rotate=False, flip=False, scale=0.0, intensity=0.0)
+    np.testing.assert_array_equal(augment(scan, off, np.random.default_rng(3)).points, scan.points)
+    a, b = (augment(scan, AugmentConfig(), np.random.default_rng(7)) for _ in range(2))
+    np.testing.assert_array_equal(a.points, b.points)
