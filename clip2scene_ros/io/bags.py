@@ -1,0 +1,25 @@
+"""Bags in and out, on `rosbags`, without ROS."""
+
+from __future__ import annotations
+
+from clip2scene_ros.io.bag_messages import (
+    camera_info_message,
+    cloud_message,
+    compressed_image_message,
+    odometry_message,
+    stamp_of,
+    string_message,
+    tf_static_message,
+)
+from clip2scene_ros.io.bag_writer import BagWriter
+
+__all__ = [
+    "BagWriter",
+    "camera_info_message",
+    "cloud_message",
+    "compressed_image_message",
+    "odometry_message",
+    "stamp_of",
+    "string_message",
+    "tf_static_message",
+]
