@@ -1,0 +1,96 @@
+"""What the segmentation node publishes, and who listens.
+
+Label clouds for those who subscribe, the class set once and latched, times of each scan on `~/debug`.
+"""
+
+from __future__ import annotations
+
+from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedIncompatibleQoSInfo
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import Float64, Header, String
+
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import LabelsQos, TopicQos
+from clip2scene_ros.frame import Scan, Segmentation
+from clip2scene_ros.io.pointcloud import pack, pack_rgb
+from clip2scene_ros.nodes.conversions import cloud_message
+from clip2scene_ros.nodes.ledger import Times
+
+STAGES = ("preprocess", "inference", "postprocess", "total")
+DEBUG_DEPTH = 10
+
+
+def qos_profile(settings: TopicQos | LabelsQos) -> QoSProfile:
+    """Return the ROS profile of one topic's settings: the newest `depth` messages, nothing latched."""
+    reliable = settings.reliability == "reliable"
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=settings.depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+    )
+
+
+def latched(depth: int = 1) -> QoSProfile:
+    """Return the profile of a topic whose last message late subscribers still get."""
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Outputs:
+    """The node's publishers.
+
+    Args:
+        node: who publishes.
+        qos: quality of service of the label clouds.
+        class_set: what the class ids mean; published here and now.
+    """
+
+    def __init__(self, node: Node, qos: LabelsQos, class_set: ClassSet) -> None:
+        self._node = node
+        self._palette = class_set.palette
+        self._labels = self._cloud_publisher("~/labels", qos)
+        self._labels_rgb = self._cloud_publisher("~/labels_rgb", qos)
+        self._class_set = node.create_publisher(String, "~/class_set", latched())
+        self._class_set.publish(String(data=class_set.to_json()))
+        names = ["cyclic_ms", "pipeline_latency_ms", "processing_time/overhead_ms"]
+        names += [f"processing_time/{stage}_ms" for stage in STAGES]
+        self._debug = {name: node.create_publisher(Float64, f"~/debug/{name}", DEBUG_DEPTH) for name in names}
+
+    def wanted(self) -> bool:
+        """Return whether anyone listens to labels."""
+        return self._labels.get_subscription_count() > 0 or self._labels_rgb.get_subscription_count() > 0
+
+    def publish(self, scan: Scan, segmentation: Segmentation, header: Header) -> None:
+        """Publish the label clouds that someone subscribes to, under the header of the cloud they belong to."""
+        if self._labels.get_subscription_count():
+            self._labels.publish(cloud_message(pack(scan, segmentation), header))
+        if self._labels_rgb.get_subscription_count():
+            self._labels_rgb.publish(cloud_message(pack_rgb(scan, segmentation, self._palette), header))
+
+    def publish_times(self, times: Times, cyclic_ms: float | None) -> None:
+        """Publish how long the scan took, to whoever subscribes; `cyclic_ms` is None for the first scan."""
+        values = {"pipeline_latency_ms": times.pipeline_ms, "processing_time/overhead_ms": times.overhead_ms}
+        values |= {f"processing_time/{stage}_ms": times.processing_ms.get(stage, 0.0) for stage in STAGES}
+        if cyclic_ms is not None:
+            values["cyclic_ms"] = cyclic_ms
+        for name, value in values.items():
+            if self._debug[name].get_subscription_count():
+                self._debug[name].publish(Float64(data=value))
+
+    def destroy(self) -> None:
+        """Take all publishers off the network."""
+        for publisher in (self._labels, self._labels_rgb, self._class_set, *self._debug.values()):
+            self._node.destroy_publisher(publisher)
+
+    def _cloud_publisher(self, topic: str, qos: LabelsQos) -> Publisher[PointCloud2]:
+        def incompatible(event: QoSOfferedIncompatibleQoSInfo) -> None:
+            self._node.get_logger().warning(
+                f"A subscriber of `{self._node.resolve_topic_name(topic)}` asks for more than this node offers "
+                f"({qos_policy_name_from_kind(event.last_policy_kind)}), so it gets no labels. Set "
+                "`labels.reliability: reliable` here, or make the subscriber best effort and volatile."
+            )
+
+        events = PublisherEventCallbacks(incompatible_qos=incompatible)
+        return self._node.create_publisher(PointCloud2, topic, qos_profile(qos), event_callbacks=events)
