@@ -1,0 +1,87 @@
+"""The demo's folder and stages; `cli.py` hands in what lies on other floors (the world, the live node)."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.report import sha256_of, write_report
+
+DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
+REPORT, PICTURE = "report.json", "demo.png"
+
+
+class DemoFolder:
+    """The folder of a demo: the drive is kept from run to run, the results are replaced.
+
+    Args:
+        path: made when it is not there.
+
+    Raises:
+        BadConfig: the folder holds something that no demo has put there; it is left as it is.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.exists() and not path.is_dir():
+            raise BadConfig("output", f"{path} is a file: expected a folder for the demo (--out DIR).")
+        known = {DRIVE, CARD, LABELLED, REPORT, PICTURE}
+        if path.is_dir() and not (path / CARD).exists():
+            strange = sorted(p.name for p in path.iterdir() if p.name in known)
+            if strange:
+                raise BadConfig(
+                    "exists", f"{path / strange[0]} was not made by the demo: choose another folder (--out DIR)."
+                )
+        path.mkdir(parents=True, exist_ok=True)
+        self.drive, self.labelled = path / DRIVE, path / LABELLED
+        self.report, self.picture = path / REPORT, path / PICTURE
+        self._card = path / CARD
+
+    def keep_or_write_drive(self, world: dict[str, Any], write: Callable[[Path], None]) -> bool:
+        """Return True when the drive of an earlier run is this very drive, byte for byte; else write it anew.
+
+        Args:
+            world: what makes the drive: seed, length, version; JSON values.
+            write: writes the drive at a path where no file is.
+        """
+        if self._is_drive_of(world):
+            return True
+        self._card.write_text(json.dumps({"world": world, "sha256": ""}) + "\n", encoding="utf-8")  # the folder is ours
+        self.drive.unlink(missing_ok=True)
+        write(self.drive)
+        write_report(self._card, {"world": world, "sha256": sha256_of(self.drive)})
+        return False
+
+    def _is_drive_of(self, world: dict[str, Any]) -> bool:
+        try:
+            card = json.loads(self._card.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if not isinstance(card, dict) or card.get("world") != world or not self.drive.is_file():
+            return False
+        return bool(card.get("sha256") == sha256_of(self.drive))
+
+
+class Stages:
+    """Measures the stages of a run.
+
+    Attributes:
+        seconds: duration of each finished stage [s], by name, in order.
+    """
+
+    def __init__(self, announce: Callable[[str], None]) -> None:
+        """Measure stages, calling `announce` with a line when one has ended."""
+        self.seconds: dict[str, float] = {}
+        self._announce = announce
+
+    @contextmanager
+    def stage(self, name: str, what: str) -> Iterator[list[str]]:
+        """Run one stage; what the block appends to the list is announced with its seconds."""
+        start, notes = time.monotonic(), [what]
+        yield notes
+        self.seconds[name] = time.monotonic() - start
+        self._announce(f"{name:<8} {self.seconds[name]:6.1f} s   {', '.join(notes)}")

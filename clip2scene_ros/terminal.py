@@ -1,0 +1,171 @@
+"""What every sub-command shares at the terminal: progress, interruption, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TypeVar
+
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
+
+OK, BAD_INPUT, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DEBUG_VARIABLE = "CLIP2SCENE_DEBUG"
+EXTRAS = {
+    "rclpy": "ros",
+    "sensor_msgs": "ros",
+    "trimesh": "train",
+    "embreex": "train",
+    "lightning": "train",
+    "lightning_fabric": "train",
+    "tensorboard": "train",
+    "clip2scene_training": "train",
+    "viser": "viewer",
+}
+"""Module that an optional part needs -> the extra that installs it."""
+
+Item = TypeVar("Item")
+
+
+def run(command: Callable[[], int]) -> int:
+    """Run one sub-command and return its exit code; no exception and no traceback leaves.
+
+    0 done, 1 bad input or a failure, 130 Ctrl-C, 143 SIGTERM (argparse itself exits with 2 on bad usage).
+    CLIP2SCENE_DEBUG=1 prints the traceback as well.
+    """
+    try:
+        return command()
+    except KeyboardInterrupt as interrupt:
+        complain(f"interrupted{f': {interrupt}' if str(interrupt) else '.'}")
+        return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+    except BrokenPipeError:  # `clip2scene inspect x | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:
+        complain(f"error: {explain(error)}")
+        if os.environ.get(DEBUG_VARIABLE) == "1":
+            traceback.print_exc()
+        return BAD_INPUT
+
+
+def explain(error: Exception) -> str:
+    """Return the one line that tells a user what went wrong and what to do about it."""
+    if isinstance(error, Clip2SceneError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
+        extra = EXTRAS[(error.name or "").split(".")[0]]
+        return f"this needs the Python package `{error.name}`: pip install 'clip2scene_ros[{extra}]'."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    text = " ".join(str(error).split()) or "no message"
+    hint = "" if os.environ.get(DEBUG_VARIABLE) == "1" else f" ({DEBUG_VARIABLE}=1 shows where)"
+    return f"unexpected {type(error).__name__}: {text}{hint}"
+
+
+def say(text: str = "") -> None:
+    """Print a result on stdout."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """Print a message for the user on stderr, below a progress bar that may be open."""
+    print(f"clip2scene: {text}", file=sys.stderr, flush=True)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as cleanly as Ctrl-C does."""
+
+
+class Progress:
+    """Progress bars on stderr that stop between two items on Ctrl-C, so that the item in hand is finished.
+
+    Silent with `quiet` and where stderr is not a terminal. A second Ctrl-C stops at once.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.silent = quiet or not sys.stderr.isatty()
+
+    def __call__(self, items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
+        """Yield `items` under a bar; raise KeyboardInterrupt between two of them when asked to stop."""
+        from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+        with _Stop() as stop, tqdm(total=total, desc=title, disable=self.silent, file=sys.stderr) as bar:
+            for item in items:
+                yield item
+                bar.update()
+                stop.check()
+
+    def counter(self, title: str) -> _Counter:
+        """Return a callback `(done, total)` that draws a bar, for work that counts by itself."""
+        return _Counter(title, self.silent)
+
+
+class _Counter:
+    def __init__(self, title: str, silent: bool) -> None:
+        from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+        self._bar = tqdm(desc=title, disable=silent, file=sys.stderr)
+
+    def __call__(self, done: int, total: int | None = None) -> None:
+        if total is not None:
+            self._bar.total = total
+        self._bar.update(done - self._bar.n)
+        if total is not None and done >= total:
+            self._bar.close()
+
+
+class _Stop:
+    """Turns the first SIGINT or SIGTERM into a request that `check` answers."""
+
+    def __init__(self) -> None:
+        self._request: type[KeyboardInterrupt] | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> _Stop:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        kind = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        if self._request is not None:
+            raise kind
+        self._request = kind
+
+    def check(self) -> None:
+        if self._request is not None:
+            raise self._request
+
+
+def raise_on_sigterm() -> None:
+    """Make SIGTERM end the program like Ctrl-C: files are closed, the exit code is 143."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def output_file(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> Path:
+    """Return `path` once it may be written: nothing there, or a file that `overwrite` allows to replace.
+
+    Raises:
+        BadConfig: the file exists, is a folder or an input, or its folder does not exist.
+    """
+    if any(path.resolve() == source.resolve() for source in inputs):
+        raise BadConfig("output", f"{path} is the input itself: choose another output.")
+    if path.is_dir():
+        raise BadConfig("output", f"{path} is a folder: expected the path of a file to write.")
+    if path.exists() and not overwrite:
+        raise BadConfig("exists", f"{path} exists: choose another output, or pass --overwrite to replace it.")
+    if not path.parent.is_dir():
+        raise BadConfig("output", f"The folder {path.parent} does not exist: create it first.")
+    return path
