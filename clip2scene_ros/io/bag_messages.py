@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
 from clip2scene_ros.frame import Array, CameraModel
+from clip2scene_ros.geometry import quaternion_from_matrix
 
 if TYPE_CHECKING:
     from clip2scene_ros.io.pointcloud import CloudLayout
@@ -140,7 +141,5 @@ def _xyz(msgtype: str, matrix: Array) -> Message:
 
 
 def _quaternion(matrix: Array) -> Message:
-    from clip2scene_ros.geometry import quaternion_from_matrix
-
     x, y, z, w = (float(v) for v in quaternion_from_matrix(matrix))
     return message_class("geometry_msgs/msg/Quaternion")(x=x, y=y, z=z, w=w)

@@ -11,9 +11,11 @@ from clip2scene_ros.io.bag_messages import (
     string_message,
     tf_static_message,
 )
+from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bag_writer import BagWriter
 
 __all__ = [
+    "BagReader",
     "BagWriter",
     "camera_info_message",
     "cloud_message",
