@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.node import Node
 from rclpy.time import Time
 
 from clip2scene_ros.config import DiagnosticsConfig
-from clip2scene_ros.nodes.ledger import Account
-
-NOBODY_LISTENS = "no_subscriber"
-"""Reason of scans that were not computed because nobody subscribes to labels: no fault."""
+from clip2scene_ros.nodes.ledger import Account, Ledger
+from clip2scene_ros.nodes.pipeline import Pipeline
 
 RECENT_ERROR_S = 10.0
 
@@ -107,3 +109,46 @@ def report(name: str, level: int, message: str, values: dict[str, str], now: Tim
     array = DiagnosticArray(status=[status])
     array.header.stamp = now.to_msg()
     return array
+
+
+class Reporter:
+    """Publishes the node's row in every lifecycle state, once a period of the steady clock.
+
+    Attributes:
+        loaded: one line about the student, or empty.
+        failure: why the last configuration failed, or empty.
+        pipeline: the running pipeline, or None.
+    """
+
+    def __init__(self, node: Node, state: Callable[[], str], config: DiagnosticsConfig, ledger: Ledger) -> None:
+        self.loaded = ""
+        self.failure = ""
+        self.pipeline: Pipeline | None = None
+        self._node, self._state, self._config, self._ledger = node, state, config, ledger
+        self._lost_before = 0
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # reports go on while a simulated clock stands still
+        node.create_timer(config.period_s, self.report, clock=steady)
+
+    def report(self) -> None:
+        """Publish the state of this moment."""
+        account, condition = self._ledger.account(time.monotonic_ns()), self._condition()
+        level, message = judge(account, condition, self._config, self._lost_before)
+        self._lost_before = condition.lost
+        name = self._node.get_name()
+        self._publisher.publish(report(name, level, message, rows(account, condition), self._node.get_clock().now()))
+
+    def _condition(self) -> Condition:
+        pipeline = self.pipeline
+        if pipeline is None:
+            return Condition(self._state(), self.loaded, self.failure)
+        return Condition(
+            state=self._state(),
+            loaded=self.loaded,
+            failure=self.failure,
+            lost=pipeline.losses.lost,
+            lost_exact=pipeline.losses.exact,
+            period_ms=pipeline.losses.period_ns / 1e6,
+            time_jumps=pipeline.order.jumps,
+            zero_stamps=pipeline.order.zero_stamps,
+        )

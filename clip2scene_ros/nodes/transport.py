@@ -7,16 +7,22 @@ acts on what a process *sends*, so the LiDAR driver or bag player needs it as we
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import MutableMapping
+from importlib import metadata
 from pathlib import Path
 
 from clip2scene_ros.share import share_file
 
 PROFILE = "config/fastdds.xml"
 VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-"""Kilted reads the first, Jazzy and Humble the second; where both are known the first wins."""
+"""Kilted reads the first and complains of the second; Jazzy and Humble read the second."""
+
+FIRST_RCLPY_WITH_NEW_NAME = 8
+"""Major version of rclpy: 9 is Kilted, 7 Jazzy, 3 Humble."""
+
 
 CHOSEN_BY_USER = (*VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISCOVERY_SERVER")
 SHARED_MEMORY_NEEDED_BYTES = 192 * 1024 * 1024
@@ -36,9 +42,16 @@ def use_profile(environment: MutableMapping[str, str] = os.environ) -> Path | No
     profile = share_file(PROFILE)
     if not profile.is_file():
         return None
-    for name in VARIABLES:
+    for name in VARIABLES[:1] if _rclpy_major() >= FIRST_RCLPY_WITH_NEW_NAME else VARIABLES:
         environment[name] = str(profile)
     return profile
+
+
+def _rclpy_major() -> int:
+    for distribution in ("ros-rclpy", "rclpy"):  # the wheel's name and the name in a sourced ROS installation
+        with contextlib.suppress(metadata.PackageNotFoundError, ValueError):
+            return int(metadata.version(distribution).split(".")[0])
+    return FIRST_RCLPY_WITH_NEW_NAME
 
 
 def shared_memory_warning(folder: str = "/dev/shm") -> str:  # noqa: S108 - the place where DDS keeps its segments

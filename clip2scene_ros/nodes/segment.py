@@ -1,0 +1,219 @@
+"""The live segmentation node: PointCloud2 in, labels out, a lifecycle node that starts by itself.
+
+torch is imported when the node configures, not when this file is: it takes seconds, and Ctrl-C must end the
+process cleanly during them as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import qos_policy_name_from_kind
+from rclpy.subscription import Subscription
+from rclpy.task import Future
+from rclpy.utilities import remove_ros_args
+from sensor_msgs.msg import PointCloud2
+
+from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.nodes.diagnostics import Reporter
+from clip2scene_ros.nodes.ledger import Ledger
+from clip2scene_ros.nodes.logs import RosHandler
+from clip2scene_ros.nodes.outputs import Outputs, qos_profile
+from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
+from clip2scene_ros.nodes.pipeline import Pipeline, Student
+from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
+
+NODE_NAME = "clip2scene_segment"
+STOP_S = 5.0
+"""How long a deactivation waits for the scan at hand."""
+
+EXIT_STOP_S = 1.0
+"""The same on Ctrl-C, where the process must be gone within 2 s."""
+
+
+def load_segmenter(config: SegmenterConfig) -> Student:
+    """Load the student; torch comes with it."""
+    from clip2scene_ros.student.segmenter import Segmenter
+
+    return Segmenter.load(config)
+
+
+class SegmentNode(LifecycleNode):
+    """Labels the newest scan of `points`.
+
+    Attributes:
+        settings: the parameters.
+        finished: done when the node gave up, its result says why. Spin until then.
+
+    Raises:
+        BadConfig: a parameter has a value that it may not have.
+    """
+
+    def __init__(self, load: Callable[[SegmenterConfig], Student] = load_segmenter, **node_options: Any) -> None:  # noqa: ANN401
+        super().__init__(NODE_NAME, **node_options)
+        self.settings = declare(self, SegmentNodeConfig())
+        for name in unknown_overrides(self, self.settings):
+            self.get_logger().warning(f"Unknown parameter `{name}` is ignored: a typing error?")
+        self.add_on_set_parameters_callback(on_change(lambda: self.settings, self._apply))
+        self.finished: Future[str] = Future()
+        self._load = load
+        self._student: Student | None = None
+        self._outputs: Outputs | None = None
+        self._pipeline: Pipeline | None = None
+        self._subscription: Subscription[PointCloud2] | None = None
+        self._ledger = Ledger()
+        self._reporter = Reporter(self, lambda: self.state, self.settings.diagnostics, self._ledger)
+        if self.settings.autostart:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
+            self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
+
+    @property
+    def state(self) -> str:
+        """Return the lifecycle state's name: unconfigured, inactive or active."""
+        if self._pipeline is not None:
+            return "active"
+        return "unconfigured" if self._student is None else "inactive"
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the student and create the publishers."""
+        try:
+            self._student = self._load(self.settings.segmenter)
+            self._outputs = Outputs(self, self.settings.labels, self._student.class_set)
+            self._reporter.loaded = self._student.describe()
+        except Exception as error:  # a transition has to answer, whatever went wrong
+            self._release()
+            text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
+            self._reporter.failure = f"Cannot configure: {text}"
+            self.get_logger().error(self._reporter.failure)
+            return TransitionCallbackReturn.FAILURE
+        self._reporter.failure = ""
+        self.get_logger().info(f"Loaded {self._reporter.loaded}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start the worker and subscribe."""
+        if self._student is None or self._outputs is None:
+            return TransitionCallbackReturn.ERROR
+        topic = self.resolve_topic_name("points")
+        self._pipeline = Pipeline(self._student, self._outputs, self.settings, self._ledger, topic, self.get_logger())
+        self._reporter.pipeline = self._pipeline
+        self._subscription = self.create_subscription(
+            PointCloud2,
+            "points",
+            self._pipeline.receive,
+            qos_profile(self.settings.points),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._incompatible),
+        )
+        labels = self.resolve_topic_name("~/labels")
+        self.get_logger().info(f"Labelling `{topic}` ({self.settings.points.reliability}); labels on `{labels}`")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe and let the worker finish the scan at hand."""
+        return TransitionCallbackReturn.SUCCESS if self._stop(STOP_S) else TransitionCallbackReturn.ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take the publishers down and forget the student."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop from whatever state."""
+        self._stop(STOP_S)
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured after a transition that raised."""
+        return self.on_shutdown(state)
+
+    def close(self) -> None:
+        """Stop at once, for the end of the process; nothing is logged, since the context may be gone."""
+        if self._stop(EXIT_STOP_S):  # else the worker still uses the publishers
+            self._release()
+
+    def _stop(self, timeout_s: float) -> bool:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+        pipeline, self._pipeline, self._subscription = self._pipeline, None, None
+        self._reporter.pipeline = None
+        return pipeline is None or pipeline.stop(timeout_s)
+
+    def _release(self) -> None:
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._outputs = self._student = None
+        self._reporter.loaded = ""
+
+    def _autostart(self) -> None:
+        self._autostart_timer.cancel()
+        success = TransitionCallbackReturn.SUCCESS
+        if self.trigger_configure() != success or self.trigger_activate() != success:
+            self.finished.set_result(self._reporter.failure or "Cannot activate")
+
+    def _apply(self, settings: SegmentNodeConfig) -> None:
+        self.settings = settings
+        if self._student is not None:
+            self._student.config = settings.segmenter
+
+    def _incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        self.get_logger().warning(
+            f"A publisher of `{self.resolve_topic_name('points')}` offers less than this node asks for ({policy}), so "
+            "none of its clouds arrive. Set `points.reliability: best_effort` here, or make the publisher reliable."
+        )
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `segment_node`; return 0 after Ctrl-C or SIGTERM, 1 when it could not start."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the process in the same way
+    try:
+        return _run(list(sys.argv if args is None else args))
+    except (KeyboardInterrupt, ExternalShutdownException):
+        return 0
+
+
+def _run(args: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="segment_node",
+        description="Labels the points of a LiDAR topic. Parameters and remaps are given the ROS way.",
+        epilog="example: segment_node --ros-args -r points:=/lidar/points -p segmenter.checkpoint:=student.safetensors",
+    )
+    parser.parse_args(remove_ros_args(args)[1:])
+    profile = use_profile()
+    rclpy.init(args=args)
+    node: SegmentNode | None = None
+    try:
+        node = SegmentNode()
+        logging.getLogger("clip2scene_ros").addHandler(RosHandler(node.get_logger()))
+        if profile and (warning := shared_memory_warning()):
+            node.get_logger().warning(warning)
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        executor.spin_until_future_complete(node.finished)
+        return 1 if node.finished.done() else 0
+    except BadConfig as error:
+        rclpy.logging.get_logger(NODE_NAME).error(str(error))
+        return 1
+    finally:
+        for ignored in (signal.SIGINT, signal.SIGTERM):  # launch and terminal both send one: once is enough
+            signal.signal(ignored, signal.SIG_IGN)
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
