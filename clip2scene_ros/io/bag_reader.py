@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat, QosDurability
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -74,6 +74,14 @@ class BagReader:
             before = counts.get(connection.topic, ("", 0))[1]
             counts[connection.topic] = (connection.msgtype, before + connection.msgcount)
         return counts
+
+    @property
+    def latched(self) -> set[str]:
+        """Return the topics that were offered transient-local, such as /tf_static."""
+        qos = (
+            (c.topic, q) for c in self._open_reader().connections for q in getattr(c.ext, "offered_qos_profiles", ())
+        )
+        return {topic for topic, q in qos if q.durability is QosDurability.TRANSIENT_LOCAL}
 
     @property
     def types(self) -> Typestore:
