@@ -46,3 +46,7 @@ class BadConfig(Clip2SceneError):
 
 class BadDataset(Clip2SceneError):
     """A benchmark folder that lacks files or whose files disagree with each other."""
+
+
+class NodeFailed(Clip2SceneError):
+    """The live node, started as a process, ended or gave no labels; the text holds the end of its log."""
