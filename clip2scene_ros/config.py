@@ -49,6 +49,16 @@ class CloudLimits:
 
 
 @dataclass(frozen=True)
+class ImageLimits:
+    """What an image may claim before it is refused, undecoded."""
+
+    max_pixels: int = setting(
+        64_000_000, "a small file may declare a picture that fills the memory", low=1, high=178_000_000
+    )
+    max_bytes: int = setting(32_000_000, "longest compressed image read [bytes]", low=1, high=1_000_000_000)
+
+
+@dataclass(frozen=True)
 class SegmenterConfig:
     """How a scan is turned into labels."""
 

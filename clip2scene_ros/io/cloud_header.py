@@ -7,7 +7,6 @@ the header only, cost microseconds and allocate nothing that grows with what the
 from __future__ import annotations
 
 import itertools
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +15,9 @@ import numpy as np
 from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadCloud
 from clip2scene_ros.frame import Array
+from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, short, text
 
 MAX_COUNT = 16  # no driver sends longer arrays per point; sensor_msgs_py needs quadratic time in the count
-MAX_NAME = 256  # characters of a field name or frame id
 PADDING_NAME = "_"  # PCL's name for filler; the only name that may repeat
 UINT32_MAX = 2**32 - 1
 INT32_MAX = 2**31 - 1
@@ -108,13 +107,13 @@ def check_cloud(message: Any, limits: CloudLimits) -> CheckedCloud:  # noqa: ANN
     """
     height, width = _uint32(message, "height"), _uint32(message, "width")
     point_step, row_step = _uint32(message, "point_step"), _uint32(message, "row_step")
-    big_endian = _attribute(message, "is_bigendian")
+    big_endian = attribute(message, "is_bigendian", BadCloud)
     if not isinstance(big_endian, bool | int | np.bool_) or big_endian not in (0, 1):
-        raise BadCloud("endianness", f"Expected `is_bigendian` to be a bool, but got {_short(big_endian)}.")
-    data = _bytes(_attribute(message, "data"))
+        raise BadCloud("endianness", f"Expected `is_bigendian` to be a bool, but got {short(big_endian)}.")
+    data = flat_bytes(attribute(message, "data", BadCloud), BadCloud)
     _check_size(height, width, point_step, row_step, len(data))
-    fields = _fields(_attribute(message, "fields"), point_step, limits)
-    stamp_ns, frame_id = _header(_attribute(message, "header"))
+    fields = _fields(attribute(message, "fields", BadCloud), point_step, limits)
+    stamp_ns, frame_id = _header(attribute(message, "header", BadCloud))
     claimed = height * width
     return CheckedCloud(
         stamp_ns=stamp_ns,
@@ -131,42 +130,8 @@ def check_cloud(message: Any, limits: CloudLimits) -> CheckedCloud:  # noqa: ANN
     )
 
 
-def _attribute(owner: Any, name: str) -> Any:  # noqa: ANN401
-    try:
-        return getattr(owner, name)
-    except Exception as error:
-        raise BadCloud("attribute", f"Expected an object with `{name}`, but got {_short(owner)}.") from error
-
-
-def _short(value: Any) -> str:  # noqa: ANN401 - never the whole repr: it may be megabytes long
-    if isinstance(value, str):
-        return f"{value[:40]!r}"
-    return str(value) if isinstance(value, int) and abs(value) < 2**70 else type(value).__name__
-
-
-def _integer(owner: Any, name: str, low: int, high: int) -> int:  # noqa: ANN401
-    value = _attribute(owner, name)
-    try:
-        number = operator.index(value)
-    except Exception as error:
-        raise BadCloud("not_integer", f"Expected `{name}` to be an integer, but got {_short(value)}.") from error
-    if not low <= number <= high:
-        raise BadCloud("out_of_range", f"Expected `{name}` in [{low}, {high}], but got {_short(number)}.")
-    return int(number)
-
-
 def _uint32(owner: Any, name: str) -> int:  # noqa: ANN401
-    return _integer(owner, name, 0, UINT32_MAX)
-
-
-def _bytes(data: Any) -> memoryview:  # noqa: ANN401
-    try:
-        view = memoryview(data)
-    except TypeError as error:
-        raise BadCloud("data_type", f"Expected `data` to hold bytes, but got {_short(data)}.") from error
-    if view.ndim != 1 or view.itemsize != 1 or not view.c_contiguous:
-        raise BadCloud("data_type", f"Expected `data` to be flat bytes, but got items of {view.itemsize} bytes.")
-    return view.toreadonly()
+    return integer(owner, name, 0, UINT32_MAX, BadCloud)
 
 
 def _check_size(height: int, width: int, point_step: int, row_step: int, size: int) -> None:
@@ -195,13 +160,13 @@ def _fields(fields: Any, point_step: int, limits: CloudLimits) -> dict[str, Poin
     try:
         number = len(fields)
     except Exception as error:
-        raise BadCloud("attribute", f"Expected `fields` to be a list, but got {_short(fields)}.") from error
+        raise BadCloud("attribute", f"Expected `fields` to be a list, but got {short(fields)}.") from error
     if number > limits.max_fields:
         raise BadCloud("too_many_fields", f"Expected at most {limits.max_fields} fields, but got {number}.")
     try:
         specs = [_field(field, point_step) for field in fields]
     except TypeError as error:
-        raise BadCloud("attribute", f"Expected `fields` to be a list, but got {_short(fields)}.") from error
+        raise BadCloud("attribute", f"Expected `fields` to be a list, but got {short(fields)}.") from error
     named = {spec.name: spec for spec in specs if spec.name != PADDING_NAME}
     if len(named) < sum(spec.name != PADDING_NAME for spec in specs):
         raise BadCloud("duplicate_field", f"Field names must differ, but got {', '.join(s.name[:40] for s in specs)}.")
@@ -210,10 +175,10 @@ def _fields(fields: Any, point_step: int, limits: CloudLimits) -> dict[str, Poin
 
 
 def _field(field: Any, point_step: int) -> PointFieldSpec:  # noqa: ANN401
-    name = _attribute(field, "name")
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME:
-        raise BadCloud("field_name", f"Expected a field name of 1..{MAX_NAME} characters, but got {_short(name)}.")
-    datatype, count = _integer(field, "datatype", 0, 255), _uint32(field, "count")
+    name = text(field, "name", "field_name", BadCloud)
+    if not name:
+        raise BadCloud("field_name", "Expected every field to have a name, but one is empty.")
+    datatype, count = integer(field, "datatype", 0, 255, BadCloud), _uint32(field, "count")
     offset = _uint32(field, "offset")
     if datatype not in DTYPES:
         raise BadCloud("datatype", f"Field {name[:40]!r}: expected a datatype in 1..8, but got {datatype}.")
@@ -239,13 +204,11 @@ def _check_overlap(specs: list[PointFieldSpec]) -> None:
 
 
 def _header(header: Any) -> tuple[int, str]:  # noqa: ANN401
-    frame_id = _attribute(header, "frame_id")
-    if not isinstance(frame_id, str) or len(frame_id) > MAX_NAME:
-        raise BadCloud("frame_id", f"Expected a frame_id of at most {MAX_NAME} characters, but got {_short(frame_id)}.")
-    stamp = _attribute(header, "stamp")
+    frame_id = text(header, "frame_id", "frame_id", BadCloud)
+    stamp = attribute(header, "stamp", BadCloud)
     try:
-        sec = _integer(stamp, "sec", 0, INT32_MAX)
-        nanosec = _integer(stamp, "nanosec", 0, NANOSECONDS - 1)
+        sec = integer(stamp, "sec", 0, INT32_MAX, BadCloud)
+        nanosec = integer(stamp, "nanosec", 0, NANOSECONDS - 1, BadCloud)
     except BadCloud as error:
         raise BadCloud("stamp", f"Bad header.stamp. {error}") from error
     return sec * NANOSECONDS + nanosec, frame_id
