@@ -1,0 +1,96 @@
+"""Labels a LiDAR topic live.
+
+ros2 launch clip2scene_ros segment.launch.py topic:=/lidar/points rviz:=velodyne
+ros2 launch clip2scene_ros segment.launch.py bagfile:=drive.mcap rviz:=true
+
+Where an argument is left empty, config/segment.yaml (or the file given as `config`) decides.
+"""
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, RegisterEventHandler
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO
+from launch_ros.actions import Node
+
+from clip2scene_ros.nodes.transport import use_profile
+from clip2scene_ros.share import share_file
+
+ARGUMENTS = {
+    "topic": ("/points", "PointCloud2 topic to label"),
+    "bagfile": ("", "bag to play once the node is ready: a rosbag2 folder or an .mcap file"),
+    "rviz": ("false", "true opens RViz; any other word does too and is its fixed frame, such as velodyne"),
+    "config": ("", "file of node parameters; empty takes config/segment.yaml of the package"),
+    "checkpoint": ("", "student weights (.safetensors)"),
+    "class_set": ("", "name in config/classes or a path"),
+    "device": ("", "auto, cpu, cuda or cuda:1"),
+    "use_sim_time": ("", "true takes the time from /clock; empty means true with a bag and false without"),
+    "namespace": ("", "namespace of the node"),
+}
+OVERRIDES = {"checkpoint": "segmenter.checkpoint", "class_set": "segmenter.class_set", "device": "segmenter.device"}
+READY = "Labelling `"
+"""What the node logs when it has subscribed: a bag that starts earlier is played to nobody."""
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+
+
+def started(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the node, and the bag player and RViz where they were asked for."""
+    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
+    use_profile(context.environment)  # for the bag player: the sender decides whether large clouds arrive
+    simulated = (given["use_sim_time"] or str(bool(given["bagfile"]))).lower() in ("true", "1")
+    node = segment_node(given, simulated)
+    actions: list[LaunchDescriptionEntity] = [node]
+    if given["bagfile"]:
+        actions.insert(0, bag_when_ready(node, given["bagfile"]))
+    if given["rviz"].lower() not in ("", "false", "0"):
+        actions.append(rviz(given, simulated))
+    return actions
+
+
+def segment_node(given: dict[str, str], simulated: bool) -> Node:
+    """Return the node; it configures and activates itself."""
+    overrides = {parameter: given[name] for name, parameter in OVERRIDES.items() if given[name]}
+    return Node(
+        package="clip2scene_ros",
+        executable="segment_node",
+        name="clip2scene_segment",
+        namespace=given["namespace"],
+        parameters=[
+            given["config"] or str(share_file("config/segment.yaml")),
+            {**overrides, "use_sim_time": simulated},
+        ],
+        remappings=[("points", given["topic"])],
+        output="screen",
+    )
+
+
+def bag_when_ready(node: Node, bagfile: str) -> RegisterEventHandler:
+    """Return a handler that plays the bag, once, when the node has subscribed."""
+    player = ExecuteProcess(cmd=["ros2", "bag", "play", "--clock", "100", bagfile], output="screen")
+    waiting = [player]
+
+    def ready(event: ProcessIO) -> list[LaunchDescriptionEntity] | None:
+        return [waiting.pop()] if waiting and READY in event.text.decode(errors="replace") else None
+
+    return RegisterEventHandler(OnProcessIO(target_action=node, on_stdout=ready, on_stderr=ready))
+
+
+def rviz(given: dict[str, str], simulated: bool) -> Node:
+    """Return RViz with the labelled cloud beside the raw one."""
+    prefix = f"/{given['namespace'].strip('/')}" if given["namespace"].strip("/") else ""
+    fixed_frame = [] if given["rviz"].lower() in ("true", "1") else ["--fixed-frame", given["rviz"]]
+    labels = "/clip2scene_segment/labels_rgb"
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        arguments=["--display-config", str(share_file("config/rviz/segment.rviz")), *fixed_frame],
+        parameters=[{"use_sim_time": simulated}],
+        remappings=[(labels, prefix + labels), ("/points", given["topic"])],
+    )
