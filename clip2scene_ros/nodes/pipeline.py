@@ -123,10 +123,10 @@ class Pipeline:
             qos = f"{self._settings.points.reliability}, depth {self._settings.points.depth}"
             profile = str(share_file(PROFILE))
             self._logger.warning(loss_advice(self.losses, self._topic, len(delivery.message.data), qos, profile))
+        if not self._outputs.wanted():  # asked first: a scan that was not labelled may be sent again
+            return NO_SUBSCRIBER
         if reason := self.order.refuse(stamp):
             return reason
-        if not self._outputs.wanted():
-            return NO_SUBSCRIBER
         return "superseded" if self._worker.put(delivery) is not None else ""
 
     def _label(self, delivery: Delivery) -> None:
