@@ -1,11 +1,15 @@
 """One tree for pip and colcon. Settings are in setup.cfg; here is what must be computed: packages and share files."""
 
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 PACKAGE = "clip2scene_ros"
 SHARE = f"share/{PACKAGE}"
+
+# colcon asks for the settings by a dry run and cannot read the object that this one becomes.
+REQUIRES_PYTHON = {} if "--dry-run" in sys.argv else {"python_requires": ">=3.10"}
 
 
 def share_files(folder: str) -> "list[tuple[str, list[str]]]":
@@ -28,4 +32,5 @@ setup(
         *share_files("config"),
         *share_files("launch"),
     ],
+    **REQUIRES_PYTHON,
 )
