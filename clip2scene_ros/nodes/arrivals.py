@@ -13,8 +13,9 @@ from collections import deque
 JUMP_NS = 1_000_000_000
 """A stamp this far behind the last one is a looped bag or a reset clock, not a late scan."""
 
-PATIENCE = 10
-"""As many scans in a row behind the last one are a bag shorter than JUMP_NS that loops."""
+PATIENCE = 4
+"""As many scans in a row behind the last one, in order among themselves, are a bag shorter than JUMP_NS that loops;
+networks that reorder do so by one or two."""
 
 PAUSE_NS = 5_000_000_000
 """A gap this long is a paused sensor or bag: nobody can tell how many scans it would have sent."""
@@ -32,7 +33,7 @@ class StampOrder:
         self.jumps = 0
         self.zero_stamps = 0
         self._last_ns = 0
-        self._behind = 0
+        self._behind = self._behind_ns = 0
 
     def refuse(self, stamp_ns: int) -> str:
         """Return why a scan of this stamp must be dropped (`duplicate_stamp`, `out_of_order`), or an empty string.
@@ -43,12 +44,13 @@ class StampOrder:
             self.zero_stamps += 1
             return ""
         if stamp_ns <= self._last_ns:
-            self._behind += 1
+            self._behind = self._behind + 1 if stamp_ns > self._behind_ns else 1
+            self._behind_ns = stamp_ns
             if self._last_ns - stamp_ns < JUMP_NS and self._behind < PATIENCE:
                 return "duplicate_stamp" if stamp_ns == self._last_ns else "out_of_order"
             self.jumps += 1
         self._last_ns = stamp_ns
-        self._behind = 0
+        self._behind = self._behind_ns = 0
         return ""
 
 
