@@ -9,8 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadConfig
-from clip2scene_ros.report import sha256_of, write_report
+from clip2scene_ros.io.bag_reader import BagReader
+from clip2scene_ros.offline import Evaluation, Labelled, evaluate, recorded_labels, truth_frames
+from clip2scene_ros.report import build_report, sha256_of, weights_sha256, write_report
 
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
 REPORT, PICTURE = "report.json", "demo.png"
@@ -66,22 +70,61 @@ class DemoFolder:
         return bool(card.get("sha256") == sha256_of(self.drive))
 
 
-class Stages:
-    """Measures the stages of a run.
+class StageClock:
+    """Measures the stages of a run and tells their seconds.
 
     Attributes:
         seconds: duration of each finished stage [s], by name, in order.
     """
 
-    def __init__(self, announce: Callable[[str], None]) -> None:
-        """Measure stages, calling `announce` with a line when one has ended."""
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        """Measure stages; `tell` is called with a line when one has ended."""
         self.seconds: dict[str, float] = {}
-        self._announce = announce
+        self._tell = tell
 
     @contextmanager
-    def stage(self, name: str, what: str) -> Iterator[list[str]]:
-        """Run one stage; what the block appends to the list is announced with its seconds."""
-        start, notes = time.monotonic(), [what]
-        yield notes
+    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
+        """Run one stage; what the block says of it is told with its seconds."""
+        start, notes = time.monotonic(), list[str]()
+        yield notes.append
         self.seconds[name] = time.monotonic() - start
-        self._announce(f"{name:<8} {self.seconds[name]:6.1f} s   {', '.join(notes)}")
+        self._tell(f"{name:<8} {self.seconds[name]:6.1f} s  {', '.join(notes)}")
+
+
+def score(
+    folder: DemoFolder,
+    class_set: ClassSet,
+    latency_ms: list[float],
+    *,
+    drive: dict[str, Any],
+    config: SegmenterConfig,
+    command: str,
+) -> tuple[Evaluation, dict[str, Any]]:
+    """Compare the recorded labels with the drive's ground truth; return the evaluation and its report.
+
+    Args:
+        folder: holds the drive and the labelled bag.
+        class_set: of the labels.
+        latency_ms: measured while the labels were recorded [ms].
+        drive: what made the drive, for the report.
+        config: names the weights.
+        command: the command line.
+    """
+    with labelled_frames(folder, class_set) as labelled:
+        result = evaluate(labelled, class_set)
+    result.latency_ms = latency_ms
+    report = build_report(
+        result,
+        data_sha256=sha256_of(folder.drive),
+        weights_sha256=weights_sha256(config),
+        world=drive,
+        command=command,
+    )
+    return result, report
+
+
+@contextmanager
+def labelled_frames(folder: DemoFolder, class_set: ClassSet) -> Iterator[Iterator[Labelled]]:
+    """Open the drive and its labels and return the frames that have labels, with their ground truth."""
+    with BagReader(folder.drive) as drive, BagReader(folder.labelled) as labels:
+        yield recorded_labels(labels, truth_frames(drive, class_set))

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,7 +27,7 @@ CAMERA_TARGET_M = (8.0, 0.0, 0.0)
 CONFIDENT, UNSURE = np.array([30, 60, 120], dtype=np.float32), np.array([255, 200, 40], dtype=np.float32)
 RIGHT_COLOR, WRONG_COLOR, UNSCORED_COLOR = (70, 170, 90), (235, 50, 50), (96, 96, 96)
 
-LabelledFrames = Sequence[tuple[Frame, Segmentation]]
+LabelledFrames = Iterable[tuple[Frame, Segmentation]]
 logger = logging.getLogger(__name__)
 
 
@@ -39,6 +39,15 @@ class Viewer(Protocol):
 
     def wait(self) -> None:
         """Block until Ctrl-C, while a person looks."""
+
+
+def open_viewer(wanted: bool) -> Viewer:
+    """Return a viewer in the browser, or one that shows nothing.
+
+    Raises:
+        ModuleNotFoundError: it is wanted, but the extra `viewer` is not installed.
+    """
+    return BrowserViewer() if wanted else NullViewer()
 
 
 class NullViewer:
@@ -67,25 +76,26 @@ class BrowserViewer:
         self._server: Any = viser.ViserServer(host=LOCALHOST, port=port, verbose=False)
         self.url = f"http://{LOCALHOST}:{self._server.get_port()}"
         self._server.scene.set_up_direction("+z")
+        self._server.gui.configure_theme(show_share_button=False)  # it would open the drive to the internet
         self._server.on_client_connect(_look_at_the_vehicle)
 
     def show(self, labelled: LabelledFrames, class_set: ClassSet, title: str) -> None:
         """Show the labelled scans and open the browser where there is a display.
 
         Args:
-            labelled: frames and their segmentations, at least one.
+            labelled: frames and their segmentations, at least one; all are kept in memory.
             class_set: names and colours.
             title: one line above the controls.
         """
-        gui = self._server.gui
+        scans, gui = list(labelled), self._server.gui
         gui.add_markdown(f"**{title}**")
-        scan = gui.add_slider("scan", min=0, max=max(len(labelled) - 1, 1), step=1, initial_value=0)
-        choice = gui.add_dropdown("colour", tuple(colorings(labelled[0])))
+        scan = gui.add_slider("scan", min=0, max=max(len(scans) - 1, 1), step=1, initial_value=0)
+        choice = gui.add_dropdown("colour", tuple(colorings(scans[0])))
         size = gui.add_slider("point size [m]", min=0.02, max=0.3, step=0.01, initial_value=POINT_SIZE_M)
         gui.add_html(legend_html(class_set))
 
         def draw(_: object = None) -> None:
-            frame, segmentation = labelled[min(int(scan.value), len(labelled) - 1)]
+            frame, segmentation = scans[min(int(scan.value), len(scans) - 1)]
             shown = np.isfinite(frame.scan.points).all(axis=1)
             colors = color_points(frame, segmentation, class_set, choice.value)
             self._server.scene.add_point_cloud(

@@ -1,0 +1,222 @@
+"""The command line's grammar: sub-commands, options, help with examples to copy. It imports next to nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from clip2scene_ros import __version__
+from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
+from clip2scene_ros.errors import BadConfig
+
+DEMO_SECONDS, DEMO_SEED = 8.0, 7
+WORLD_SECONDS, WORLD_SEED = 10.0, 0
+LONGEST_DRIVE_S = 3600.0
+
+OVERVIEW = """\
+examples:
+  clip2scene demo                                  a synthetic drive, segmented live, scored, pictured
+  clip2scene world drive.mcap --seconds 10         write a drive of the synthetic world as a bag
+  clip2scene inspect drive.mcap                    what a bag, checkpoint or class set holds
+  clip2scene segment my_bag --out labelled.mcap    label every cloud of a bag
+  clip2scene evaluate drive.mcap --out results     mIoU, IoU per class, latency, a picture
+
+`clip2scene COMMAND --help` tells more.
+exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+Errors are one line; CLIP2SCENE_DEBUG=1 adds the traceback."""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the parsed command line; wrong usage exits with code 2 and a line that says what was wrong.
+
+    Commands that segment have `args.segmenter`, a SegmenterConfig; `finetune` has its own options in `args.rest`.
+    """
+    args, rest = _parser().parse_known_args(arguments)
+    args.rest = rest
+    if args.command == "finetune":
+        return args
+    if rest:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    names = [name for name, _, _ in settings_of(SegmenterConfig())]
+    if hasattr(args, names[0]):
+        try:
+            args.segmenter = with_settings(SegmenterConfig(), {name: getattr(args, name) for name in names})
+        except BadConfig as error:
+            args.parser.error(str(error))
+    return args
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clip2scene",
+        description="LiDAR semantic segmentation: a scan in, a label for every point out.",
+        epilog=OVERVIEW,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_finetune):
+        add(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:  # noqa: ANN401 - argparse does not publish the type of sub-parsers
+    parser = _command(
+        commands,
+        "demo",
+        "show the whole path: a synthetic drive, segmented live, scored, pictured",
+        "Write a short drive of the synthetic world (kept for the next time), play it over DDS into the real\n"
+        "segmentation node in a second process, record its labels, score them against the ground truth and draw\n"
+        "one picture.",
+        ("demo", "demo --out my_demo --seconds 4", "demo --viewer"),
+    )
+    parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="folder (%(default)s)")
+    _add_drive(parser, DEMO_SEED, DEMO_SECONDS)
+    parser.add_argument(
+        "--viewer",
+        action="store_true",
+        default=os.environ.get("VIEWER", "0") not in ("", "0"),
+        help="then open the labelled scans in the browser (extra `viewer`); VIEWER=1 does the same",
+    )
+    _add_settings(parser)
+
+
+def _add_world(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "world",
+        "write a drive of the synthetic world as a bag",
+        "Write a drive of the synthetic world as a rosbag2 file: clouds, six cameras, calibration, odometry and\n"
+        "the true class of every point. The same seed makes the same drive.",
+        ("world drive.mcap", "world drive.mcap --seed 3 --seconds 20"),
+    )
+    parser.add_argument("output", type=Path, metavar="OUT.mcap")
+    _add_drive(parser, WORLD_SEED, WORLD_SECONDS)
+    _add_overwrite(parser)
+
+
+def _add_segment(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "segment",
+        "label every cloud of a bag into a new bag",
+        "Label every cloud of a bag (rosbag2 folder, .mcap or .db3). The new bag holds the old one's messages and\n"
+        "for each cloud one on /clip2scene_segment/labels (x, y, z, class_id, probability, entropy) with the same\n"
+        "stamp, frame and points in the same order. /clip2scene_segment/class_set tells the names of the classes.\n"
+        "After Ctrl-C the new bag holds what was labelled until then.",
+        (
+            "segment my_bag --out labelled.mcap",
+            "segment my_bag --out labelled.mcap --topic /ouster/points --labels-only --rgb",
+        ),
+    )
+    _add_bag(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="OUT.mcap, OUT.db3 or a new folder")
+    parser.add_argument("--labels-only", action="store_true", help="leave out the messages of the old bag")
+    parser.add_argument("--rgb", action="store_true", help="also write /clip2scene_segment/labels_rgb, for RViz")
+    _add_overwrite(parser)
+    _add_settings(parser)
+
+
+def _add_evaluate(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "evaluate",
+        "score the labels of a bag that has ground truth",
+        "Segment a bag that has ground truth (/ground_truth/points) and write report.json (miou, iou per class,\n"
+        "latency percentiles, hashes of data and weights, the command) and evaluation.png into a folder.",
+        (
+            "evaluate drive.mcap --out results",
+            "evaluate drive.mcap --out results --checkpoint my_student.safetensors --overwrite",
+        ),
+    )
+    _add_bag(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
+    _add_overwrite(parser)
+    _add_settings(parser)
+
+
+def _add_inspect(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "inspect",
+        "print what a bag, a checkpoint or a class set holds",
+        "Print what a file holds: a bag's topics, duration and cloud fields; a checkpoint's card; a class set.",
+        ("inspect my_bag", "inspect student.safetensors", "inspect config/classes/nuscenes.yaml"),
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+
+
+def _add_finetune(commands: Any) -> None:  # noqa: ANN401
+    commands.add_parser(
+        "finetune", help="train with labels; `finetune --help` lists its options", add_help=False, allow_abbrev=False
+    )
+
+
+def _command(
+    commands: Any,  # noqa: ANN401
+    name: str,
+    summary: str,
+    description: str,
+    examples: tuple[str, ...],
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="examples:\n" + "\n".join(f"  clip2scene {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.set_defaults(parser=parser)
+    return parser
+
+
+def _add_bag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, .mcap or .db3")
+    parser.add_argument("--topic", default="", help="its PointCloud2 topic; not needed where there is only one")
+
+
+def _add_drive(parser: argparse.ArgumentParser, seed: int, seconds: float) -> None:
+    parser.add_argument("--seed", type=_seed, default=seed, help="of the world (%(default)s)")
+    parser.add_argument("--seconds", type=_seconds, default=seconds, help="length of the drive (%(default)s)")
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace the output of an earlier run")
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every setting of the segmenter; names, defaults and reasons come from `config.py`."""
+    group = parser.add_argument_group("segmenter")
+    kinds = get_type_hints(SegmenterConfig)
+    for name, default, field in settings_of(SegmenterConfig()):
+        shown = "" if default == "" else f" ({default})"
+        group.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            type=kinds[name],
+            default=default,
+            choices=field.metadata["choices"] or None,
+            metavar=None if field.metadata["choices"] else {str: "TEXT", int: "N", float: "X"}[kinds[name]],
+            help=field.metadata["why"].replace("%", "%%") + shown,
+        )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0.0 < value <= LONGEST_DRIVE_S:
+        raise argparse.ArgumentTypeError(f"expected seconds up to {LONGEST_DRIVE_S:g}, but got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {2**31 - 1}, but got {text}")
+    return int(text)

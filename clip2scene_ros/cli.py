@@ -1,0 +1,189 @@
+"""The `clip2scene` command: the one place that joins core, nodes and training.
+
+Each sub-command imports what it needs when it runs, so that `--help` loads neither numpy nor torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clip2scene_ros import __version__, arguments, terminal
+from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import Progress, complain, say
+
+if TYPE_CHECKING:
+    from clip2scene_ros.offline import Evaluation
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: see `terminal.run`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = arguments.parse(words)
+    args.command_line = shlex.join(["clip2scene", *words])
+    terminal.raise_on_sigterm()
+    return terminal.run(lambda: COMMANDS[args.command](args))
+
+
+def demo(args: argparse.Namespace) -> int:
+    """Write a drive, play it into the live node over DDS, score and picture its labels."""
+    from clip2scene_ros.demo import DemoFolder, StageClock, labelled_frames, score
+    from clip2scene_ros.report import headline, table, write_report
+    from clip2scene_ros.student.segmenter import Segmenter
+    from clip2scene_ros.viewer import open_viewer
+
+    folder, clock, viewer = DemoFolder(args.out), StageClock(say), open_viewer(args.viewer)
+    student = Segmenter.load(args.segmenter)  # here only for its words: a bad checkpoint is told before the long work
+    class_set, notice = student.class_set, student.card.notice
+    drive = {"seed": args.seed, "seconds": args.seconds, "version": _world_version()}
+    with clock.stage("drive") as note:
+        kept = folder.keep_or_write_drive(drive, lambda path: _write_drive(args, path, overwrite=True))
+        note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
+    with clock.stage("live") as note:
+        latency_ms = _play(args, folder.drive, folder.labelled, note)
+    with clock.stage("score") as note:
+        source = {"drive": drive, "config": args.segmenter, "command": args.command_line}
+        result, report = score(folder, class_set, latency_ms, **source)
+        write_report(folder.report, report)
+        note(f"{result.frames} scans against their ground truth")
+    with clock.stage("picture") as note:
+        _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}. {notice}")
+        note("the scan with most classes")
+    say(f"\n{table(report)}\n  from sending a cloud to receiving its labels, between two processes\n")
+    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.report}\n\n{notice}")
+    with labelled_frames(folder, class_set) as labelled:
+        viewer.show(labelled, class_set, notice)
+    viewer.wait()
+    return terminal.OK
+
+
+def world(args: argparse.Namespace) -> int:
+    """Write a drive of the synthetic world as a bag."""
+    _write_drive(args, args.output, args.overwrite)
+    say(f"{args.output}: {args.seconds:g} s of the synthetic world, seed {args.seed}")
+    return terminal.OK
+
+
+def segment(args: argparse.Namespace) -> int:
+    """Label every cloud of a bag into a new bag."""
+    from clip2scene_ros.io.bags import BagReader, BagWriter
+    from clip2scene_ros.offline import Labelling, segment_bag
+    from clip2scene_ros.student.segmenter import Segmenter
+
+    if args.out.resolve() == args.bag.resolve():
+        raise BadConfig("output", f"{args.out} is the bag to label itself: choose another output.")
+    writer, done = BagWriter(args.out, overwrite=args.overwrite), Labelling()
+    with BagReader(args.bag) as bag:
+        segmenter = Segmenter.load(args.segmenter)
+        complain(segmenter.describe())
+        how = {"topic": args.topic, "keep_messages": not args.labels_only, "rgb": args.rgb}
+        try:
+            with writer as out:
+                segment_bag(bag, out, segmenter, **how, progress=Progress(args.quiet), done=done)
+        finally:
+            if done.labelled:
+                say(f"{args.out}: {done}")
+    return terminal.OK
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    """Score the labels of a bag that has ground truth."""
+    from clip2scene_ros.io.bags import BagReader
+    from clip2scene_ros.offline import evaluate_bag
+    from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
+    from clip2scene_ros.student.segmenter import Segmenter
+
+    report_path, picture_path = args.out / "report.json", args.out / "evaluation.png"
+    for path in (report_path, picture_path):
+        if path.exists() and not args.overwrite:
+            raise BadConfig("exists", f"{path} exists: choose another folder, or pass --overwrite to replace it.")
+    with BagReader(args.bag) as bag:
+        segmenter = Segmenter.load(args.segmenter)
+        complain(segmenter.describe())
+        result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
+    report = build_report(
+        result,
+        data_sha256=sha256_of(args.bag),
+        weights_sha256=weights_sha256(args.segmenter),
+        world=None,
+        command=args.command_line,
+    )
+    args.out.mkdir(parents=True, exist_ok=True)
+    _draw(picture_path, result, args.bag.name, f"{headline(report)}. {segmenter.card.notice}")
+    write_report(report_path, report)
+    say(f"{table(report)}\n{report_path}\n{picture_path}")
+    return terminal.OK
+
+
+def inspect(args: argparse.Namespace) -> int:
+    """Print what a bag, a checkpoint or a class set holds."""
+    from clip2scene_ros.describe import describe
+
+    say(describe(args.file))
+    return terminal.OK
+
+
+def finetune(args: argparse.Namespace) -> int:
+    """Train with labels."""
+    from clip2scene_training import finetune as training
+
+    return int(training.main(args.rest) or terminal.OK)
+
+
+def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool) -> None:
+    from clip2scene_training.world.bag import write_bag
+
+    write_bag(path, args.seed, args.seconds, Progress(args.quiet).counter("drive"), overwrite=overwrite)
+
+
+def _world_version() -> str:
+    """Return the hash of the world's source: another world makes another drive of the same seed."""
+    from importlib.util import find_spec
+
+    from clip2scene_ros.report import sha256_of
+
+    spec = find_spec("clip2scene_training.world")
+    return sha256_of(Path(spec.origin).parent) if spec is not None and spec.origin else __version__
+
+
+def _play(args: argparse.Namespace, drive: Path, labelled: Path, note: Callable[[str], None]) -> list[float]:
+    """Play the drive into a live node of its own, which no other node hears; return each cloud's latency [ms]."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    from clip2scene_ros.config import settings_of
+    from clip2scene_ros.nodes.replay import play_and_record, start_node
+
+    namespace = f"clip2scene_demo_{os.getpid()}"
+    parameters = {f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)}
+    with start_node(parameters, namespace=namespace) as node:
+        replay = play_and_record(
+            drive,
+            labelled,
+            namespace=namespace,
+            overwrite=True,
+            progress=Progress(args.quiet).counter("live"),
+            check=node.check,
+        )
+    note(f"{replay.labelled} of {replay.sent} clouds labelled by the node, over DDS")
+    return replay.latency_ms
+
+
+def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
+    """Draw the scan that shows most."""
+    from clip2scene_ros.render import save_png, summary_picture
+
+    if evaluation.example is not None:
+        frame, segmentation = evaluation.example
+        save_png(path, summary_picture(frame, segmentation, evaluation.class_set, title, footer))
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    function.__name__: function for function in (demo, world, segment, evaluate, inspect, finetune)
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
