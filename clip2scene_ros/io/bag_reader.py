@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat, QosDurability
 from rosbags.rosbag2 import Reader
@@ -15,11 +15,9 @@ from rosbags.typesys.store import Typestore
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.errors import BadBag
+from clip2scene_ros.frame import Frame
+from clip2scene_ros.io.bag_frames import BagTopics, read_frames
 from clip2scene_ros.io.bag_messages import Message, typestore
-
-if TYPE_CHECKING:
-    from clip2scene_ros.frame import Frame
-    from clip2scene_ros.io.bag_frames import BagTopics
 
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 IDL_SEPARATOR = "=" * 80 + "\n"
@@ -155,8 +153,6 @@ class BagReader:
 
     def frames(self, topics: BagTopics | None = None, *, images: bool = True) -> Iterator[Frame]:
         """Yield a Frame per scan, in the order of recording; see `bag_frames.read_frames`."""
-        from clip2scene_ros.io.bag_frames import BagTopics, read_frames
-
         return read_frames(self, topics or BagTopics(), images=images)
 
     def _open_reader(self) -> Reader:

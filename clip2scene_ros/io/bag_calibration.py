@@ -1,0 +1,141 @@
+"""What a bag says of its rig: transforms, camera models and the vehicle's way. Nothing is ever assumed in silence."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+
+import numpy as np
+
+from clip2scene_ros.errors import BadCalibration
+from clip2scene_ros.frame import Array, CameraModel, Scan
+from clip2scene_ros.geometry import Trajectory, invert, pose_from_quaternion
+from clip2scene_ros.io.bag_messages import Message, stamp_of
+from clip2scene_ros.io.calibration import camera_from_info
+
+TF_STATIC = "/tf_static"
+
+_log = logging.getLogger(__name__)
+
+
+class RigCalibration:
+    """Collects /tf_static, camera_info and odometry of a bag, then places cameras against scans.
+
+    Attributes:
+        cameras: image topic -> camera model and name of its optical frame.
+    """
+
+    def __init__(self) -> None:
+        self.cameras: dict[str, tuple[CameraModel, str]] = {}
+        self._edges: dict[str, dict[str, Array]] = {}
+        self._stamps: list[int] = []
+        self._poses: list[Array] = []
+        self._base = ""
+        self._way: Trajectory | None = None
+        self._warned: set[str] = set()
+
+    def add_transforms(self, message: Message) -> None:
+        """Take in a tf2_msgs/TFMessage; a transform that is none (NaN, zero quaternion) is left out with a warning."""
+        for stamped in message.transforms:
+            parent, child = _frame_name(stamped.header.frame_id), _frame_name(stamped.child_frame_id)
+            move, turn = stamped.transform.translation, stamped.transform.rotation
+            try:
+                parent_from_child = pose_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
+            except BadCalibration as error:
+                self.warn_once(f"Transform {parent} -> {child} is left out: {error}")
+                continue
+            self._edges.setdefault(parent, {})[child] = parent_from_child
+            self._edges.setdefault(child, {})[parent] = invert(parent_from_child)
+
+    def add_camera(self, image_topic: str, message: Message) -> None:
+        """Take in the camera_info of an image topic; what cannot be a camera is left out with a warning."""
+        try:
+            self.cameras[image_topic] = (camera_from_info(message), _frame_name(message.header.frame_id))
+        except BadCalibration as error:
+            self.warn_once(f"Camera {image_topic} is left out, its camera_info cannot be right: {error}")
+
+    def add_odometry(self, message: Message) -> None:
+        """Take in a nav_msgs/Odometry; one that is no pose is left out with a warning."""
+        at, turn = message.pose.pose.position, message.pose.pose.orientation
+        try:
+            pose = pose_from_quaternion((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w))
+        except BadCalibration as error:
+            self.warn_once(f"An odometry message is left out: {error}")
+            return
+        stamp_ns = stamp_of(message)
+        if not self._stamps or stamp_ns > self._stamps[-1]:  # a repeated or late stamp says nothing new
+            self._stamps.append(stamp_ns)
+            self._poses.append(pose)
+            self._base = _frame_name(message.child_frame_id)
+
+    def warn_once(self, text: str) -> None:
+        """Log a warning that was not logged before."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning(text)
+
+    def static(self, target: str, source: str) -> Array | None:
+        """Return the (4, 4) static transform target_from_source, or None where no chain connects the two."""
+        found: dict[str, Array] = {_frame_name(source): np.eye(4)}
+        queue = deque(found)
+        while queue:
+            frame = queue.popleft()
+            if frame == _frame_name(target):
+                return found[frame]
+            for neighbour, frame_from_neighbour in self._edges.get(frame, {}).items():
+                if neighbour not in found:
+                    found[neighbour] = invert(frame_from_neighbour) @ found[frame]
+                    queue.append(neighbour)
+        return None
+
+    def world_from_lidar(self, scan: Scan) -> Array | None:
+        """Return the (4, 4) pose of the scan, or None when odometry or the transform from its base is missing."""
+        world_from_base = self._world_from_base(scan.stamp_ns)
+        base_from_lidar = self.static(self._base, scan.frame_id)
+        if world_from_base is None or base_from_lidar is None:
+            return None
+        world_from_lidar: Array = world_from_base @ base_from_lidar
+        return world_from_lidar
+
+    def camera_from_lidar(self, image_topic: str, image_stamp_ns: int, scan: Scan) -> Array | None:
+        """Return (4, 4) camera_from_lidar with the ego motion from scan to image, or None (logged) when unknown."""
+        if image_topic not in self.cameras:
+            self.warn_once(f"Camera {image_topic} is left out: the bag has no usable camera_info for it.")
+            return None
+        optical = self.cameras[image_topic][1]
+        camera_from_lidar = self.static(optical, scan.frame_id)
+        if camera_from_lidar is None:
+            self.warn_once(f"Camera {image_topic} is left out: /tf_static does not join {scan.frame_id} and {optical}.")
+            return None
+        if image_stamp_ns == scan.stamp_ns:
+            return camera_from_lidar
+        return self._with_motion(camera_from_lidar, optical, image_topic, image_stamp_ns, scan)
+
+    def _with_motion(
+        self, standing: Array, optical: str, image_topic: str, image_stamp_ns: int, scan: Scan
+    ) -> Array | None:
+        camera_from_base = self.static(optical, self._base)
+        base_from_lidar = self.static(self._base, scan.frame_id)
+        if camera_from_base is None or base_from_lidar is None:
+            self.warn_once("No odometry joined to the sensors: images are placed as if the vehicle stood still.")
+            return standing
+        world_from_now, world_from_then = self._world_from_base(scan.stamp_ns), self._world_from_base(image_stamp_ns)
+        if world_from_now is None or world_from_then is None:
+            self.warn_once(f"Images of {image_topic} are left out where the odometry does not reach their stamp.")
+            return None
+        placed: Array = camera_from_base @ invert(world_from_then) @ world_from_now @ base_from_lidar
+        return placed
+
+    def _world_from_base(self, stamp_ns: int) -> Array | None:
+        if not self._stamps:
+            return None
+        if self._way is None:
+            self._way = Trajectory(np.array(self._stamps, dtype=np.int64), np.stack(self._poses))
+        try:
+            return self._way.at(stamp_ns)
+        except ValueError:  # outside of what was recorded
+            return None
+
+
+def _frame_name(name: str) -> str:
+    return name.lstrip("/")  # ROS 1 names had a leading slash; converted bags still do
