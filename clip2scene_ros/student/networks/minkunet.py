@@ -39,7 +39,7 @@ class MinkUNetLayout:
 
 LAYOUTS = {
     # For the CPU: most layers where voxels are few, one plain convolution a decoder stage.
-    "tiny": MinkUNetLayout(16, (24, 32, 64, 96, 64, 48, 32, 32), (1, 1, 1, 1, 1, 1, 0, 0)),
+    "tiny": MinkUNetLayout(16, (24, 32, 48, 64, 48, 48, 32, 32), (1, 1, 1, 1, 1, 1, 0, 0)),
     # MinkUNet14A, 18A and 34A of MinkowskiEngine's examples, with the stem of one k = 3 convolution.
     "14a": MinkUNetLayout(32, (32, 64, 128, 256, 128, 128, 96, 96), (1,) * 8),
     "18": MinkUNetLayout(32, (32, 64, 128, 256, 128, 128, 96, 96), (2,) * 8),

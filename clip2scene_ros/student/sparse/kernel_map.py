@@ -21,8 +21,8 @@ from clip2scene_ros.student.sparse.keys import Packing, fit_packing
 Path = tuple[tuple[int, int], ...]
 Pairs = dict[int, tuple[Tensor, Tensor]]
 Offsets = dict[int, tuple[int, int, int]]
-MARGIN = 2
-"""No kernel reaches farther: k = 3 asks one cell around, k = 2 one cell ahead."""
+MARGIN = 3
+"""No kernel asks farther beyond the occupied box: floor(c / 3) * 3 - 1 is the farthest."""
 SENTINEL = 2**63 - 1
 
 
@@ -170,28 +170,36 @@ def _assemble(pairs: Pairs, n_in: int, n_out: int, identity: int | None = None) 
     return KernelMap(in_rows, out_rows, n_in, n_out, identity)
 
 
-def pooled_map(fine: Grid, kernel_size: int) -> tuple[Grid, KernelMap]:
-    """Return the coarse grid and map where kernel and stride are equal: each input has exactly one output."""
-    parents = fine.coords.clone()
-    parents[:, 1:] = torch.div(fine.coords[:, 1:], kernel_size, rounding_mode="floor")
-    packing = fit_packing(parents, MARGIN)
-    keys, out_rows = torch.unique(packing.pack(parents), return_inverse=True)
-    coarse = Grid(packing.unpack(keys), _with_sentinel(keys), None, packing)
-    inside = fine.coords[:, 1:] - parents[:, 1:] * kernel_size
-    weight = _weight_index(inside, kernel_size)
+def halved(fine: Grid) -> tuple[Grid, KernelMap]:
+    """Return the coarse grid and map of kernel 2, stride 2: each input has exactly one output."""
+    parents, keys, packing = _floored(fine, 2)
+    keys, out_rows = torch.unique(keys, return_inverse=True)
+    coarse = _grid_of(keys, packing)
+    x, y, z = (fine.coords[:, 1:] - parents[:, 1:] * 2).to(torch.int64).unbind(1)
+    weight = (x * 2 + y) * 2 + z
     order = torch.argsort(weight, stable=True)
-    sizes = torch.bincount(weight, minlength=kernel_size**3).tolist()
+    sizes = torch.bincount(weight, minlength=8).tolist()
     in_rows = torch.split(order, sizes)
-    outs = torch.split(out_rows.index_select(0, order), sizes)
-    return coarse, KernelMap(in_rows, outs, len(fine.coords), len(coarse.coords))
+    out_rows_of = torch.split(out_rows.index_select(0, order), sizes)
+    return coarse, KernelMap(in_rows, out_rows_of, len(fine.coords), len(coarse.coords))
 
 
-def _weight_index(inside: Tensor, kernel_size: int) -> Tensor:
-    """Return the weight of each cell position (V, 3) inside its parent."""
-    x, y, z = inside.to(torch.int64).unbind(1)
-    if kernel_size % 2 == 0:
-        return (x * kernel_size + y) * kernel_size + z
-    return (z * kernel_size + y) * kernel_size + x
+def floored_grid(fine: Grid, stride: int) -> Grid:
+    """Return the outputs of a strided convolution, kernel and stride equal: floor(input / stride)."""
+    _, keys, packing = _floored(fine, stride)
+    return _grid_of(torch.unique(keys), packing)
+
+
+def _floored(fine: Grid, stride: int) -> tuple[Tensor, Tensor, Packing]:
+    parents = fine.coords.clone()
+    parents[:, 1:] = torch.div(fine.coords[:, 1:], stride, rounding_mode="floor")
+    packing = fit_packing(parents, MARGIN)
+    return parents, packing.pack(parents), packing
+
+
+def _grid_of(keys: Tensor, packing: Packing) -> Grid:
+    """Return the grid of keys that are sorted and distinct."""
+    return Grid(packing.unpack(keys), _with_sentinel(keys), None, packing)
 
 
 def strided_grid(fine: Grid, kernel_size: int, stride: int) -> Grid:
@@ -208,8 +216,14 @@ def strided_grid(fine: Grid, kernel_size: int, stride: int) -> Grid:
     candidates = candidates[keep]
     candidates[:, 1:] = torch.div(candidates[:, 1:], stride, rounding_mode="floor")
     packing = fit_packing(candidates, MARGIN)
-    keys = torch.unique(packing.pack(candidates))
-    return Grid(packing.unpack(keys), _with_sentinel(keys), None, packing)
+    return _grid_of(torch.unique(packing.pack(candidates)), packing)
+
+
+def _strided(fine: Grid, kernel_size: int, stride: int) -> tuple[Grid, KernelMap]:
+    if kernel_size == stride == 2:
+        return halved(fine)
+    coarse = floored_grid(fine, stride) if kernel_size == stride else strided_grid(fine, kernel_size, stride)
+    return coarse, strided_map(fine, coarse, kernel_size, stride)
 
 
 def _lowest(coords: Tensor) -> Tensor:
@@ -259,11 +273,7 @@ class Maps:
         key, coarser = (path, kernel_size, stride), (*path, (kernel_size, stride))
         if key not in self._maps:
             fine = self.grid(path)
-            if kernel_size == stride:
-                coarse, kernel_map = pooled_map(fine, kernel_size)
-            else:
-                coarse = strided_grid(fine, kernel_size, stride)
-                kernel_map = strided_map(fine, coarse, kernel_size, stride)
+            coarse, kernel_map = _strided(fine, kernel_size, stride)
             self._coords[coarser], self._grids[coarser], self._maps[key] = coarse.coords, coarse, kernel_map
         return coarser, self._coords[coarser], self._maps[key]
 
