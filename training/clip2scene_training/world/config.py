@@ -1,0 +1,86 @@
+"""Settings of the world: what stands in the street, what the sensors are, how they are mounted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from clip2scene_ros.config import setting
+
+SECOND_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class LidarConfig:
+    """A spinning LiDAR like the HDL-32E of nuScenes.
+
+    It turns clockwise seen from above and starts a sweep at azimuth 180 degrees (rear). The scan's stamp is the
+    sweep's START; `time_ns` of a point is its offset from there.
+    """
+
+    beams: int = setting(32, "HDL-32E", low=1, high=256)
+    columns: int = setting(1084, "azimuth steps a turn, as in nuScenes", low=16, high=8192)
+    lowest_deg: float = setting(-30.67, "elevation of ring 0 [deg]", low=-90.0, high=90.0)
+    highest_deg: float = setting(10.67, "elevation of the last ring [deg]", low=-90.0, high=90.0)
+    rate_hz: float = setting(20.0, "turns per second [Hz]", low=1.0, high=100.0)
+    min_range_m: float = setting(1.0, "nearer returns are not reported [m]", low=0.0, high=10.0)
+    max_range_m: float = setting(100.0, "farther returns are not reported [m]", low=1.0, high=500.0)
+    range_noise_m: float = setting(0.02, "standard deviation of a range [m]", low=0.0, high=1.0)
+    sensitivity: float = setting(1.0, "scales the weakest signal that is still detected", low=0.01, high=100.0)
+    motion_compensated: bool = setting(False, "true reports all points in the sensor frame at the stamp")
+
+
+@dataclass(frozen=True)
+class CameraMount:
+    """One camera: where it sits on the vehicle (x forward, y left, z up from the ground) and how it looks.
+
+    Attributes:
+        name: as in the topic.
+        position_m: of the lens in base_link [m].
+        yaw_deg: direction of view, 0 forward, positive to the left [deg].
+        focal_px: focal length for a 1600 px wide image, as nuScenes gives it [px].
+    """
+
+    name: str
+    position_m: tuple[float, float, float]
+    yaw_deg: float
+    focal_px: float
+
+
+NUSCENES_CAMERAS = (
+    CameraMount("cam_front", (1.70, 0.02, 1.51), 0.0, 1266.0),
+    CameraMount("cam_front_left", (1.52, 0.49, 1.51), 55.0, 1266.0),
+    CameraMount("cam_front_right", (1.55, -0.49, 1.50), -55.0, 1266.0),
+    CameraMount("cam_back", (0.03, 0.00, 1.57), 180.0, 809.0),
+    CameraMount("cam_back_left", (1.04, 0.48, 1.56), 110.0, 1266.0),
+    CameraMount("cam_back_right", (1.01, -0.48, 1.56), -110.0, 1266.0),
+)
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """Everything that is not drawn from the seed."""
+
+    duration_s: float = setting(20.0, "length of the drive; the street is made long enough for it [s]", low=0.05)
+    layout: str = setting(
+        "any", "`any` draws from the others by seed", choices=("any", "straight", "crossing", "curve")
+    )
+    traffic: float = setting(1.0, "multiplies the number of moving vehicles and people", low=0.0, high=4.0)
+    image_width: int = setting(320, "pixels; nuScenes' 1600 scaled", low=16, high=1600)
+    image_height: int = setting(180, "pixels", low=9, high=900)
+    image_hz: float = setting(12.0, "exposures per second and camera [Hz]", low=0.1, high=100.0)
+    odometry_hz: float = setting(100.0, "poses per second in a bag [Hz]", low=20.0, high=1000.0)
+    lidar: LidarConfig = field(default_factory=LidarConfig)
+    lidar_position_m: tuple[float, float, float] = (0.94, 0.0, 1.84)
+    cameras: tuple[CameraMount, ...] = NUSCENES_CAMERAS
+    start_ns: int = 1_700_000_000 * SECOND_NS
+
+    @property
+    def sweep_ns(self) -> int:
+        """Return the time of one turn [ns]."""
+        return round(SECOND_NS / self.lidar.rate_hz)
+
+    @property
+    def sweeps(self) -> int:
+        """Return the number of whole sweeps in the drive."""
+        return int(math.floor(self.duration_s * self.lidar.rate_hz + 1e-6))

@@ -1,0 +1,85 @@
+"""A drive through the world of one seed: any sweep, at any time, with its ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from clip2scene_ros.frame import Array, Frame, View
+from clip2scene_training.world.config import SECOND_NS, WorldConfig
+from clip2scene_training.world.lidar import column_times_ns, sweep
+from clip2scene_training.world.scene import Box, Scene
+from clip2scene_training.world.town import generator
+
+
+class Drive:
+    """The sensors' way through one scene. Every frame depends on the seed and its index only.
+
+    Args:
+        seed: which world; any non-negative integer.
+        config: sensors and length of the drive.
+    """
+
+    def __init__(self, seed: int, config: WorldConfig | None = None) -> None:
+        if seed < 0:
+            raise ValueError(f"Expected `seed` >= 0, but got {seed}.")
+        self.seed = seed
+        self.config = config or WorldConfig()
+        self.scene = Scene(seed, self.config)
+
+    def __len__(self) -> int:
+        """Return the number of sweeps in the drive."""
+        return self.config.sweeps
+
+    def stamp_ns(self, index: int) -> int:
+        """Return the stamp of sweep `index`, the start of its turn [ns]."""
+        return self.config.start_ns + index * self.config.sweep_ns
+
+    def seconds(self, stamp_ns: int) -> float:
+        """Return the time since the start of the drive [s]."""
+        return (stamp_ns - self.config.start_ns) / SECOND_NS
+
+    def world_from_base(self, stamps_ns: Array) -> Array:
+        """Return (T, 4, 4) float64 poses of the vehicle (rear axle, on the ground) at (T,) int64 stamps."""
+        return self.scene.ego.poses((np.asarray(stamps_ns, np.int64) - self.config.start_ns) / SECOND_NS)
+
+    @property
+    def base_from_lidar(self) -> Array:
+        """Return (4, 4) float64: where the LiDAR is mounted, its axes parallel to the vehicle's."""
+        pose = np.eye(4)
+        pose[:3, 3] = self.config.lidar_position_m
+        return pose
+
+    def world_from_lidar(self, stamp_ns: int) -> Array:
+        """Return (4, 4) float64 pose of the LiDAR at a stamp."""
+        return np.asarray(self.world_from_base(np.array([stamp_ns]))[0] @ self.base_from_lidar)
+
+    def boxes(self, stamp_ns: int) -> list[Box]:
+        """Return the bounding boxes of all things at a stamp, in world coordinates."""
+        return self.scene.boxes(self.seconds(stamp_ns))
+
+    def frame(self, index: int, *, with_images: bool = False) -> Frame:
+        """Return sweep `index` with labels, instances and pose, and with the nearest image of each camera if asked."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"Expected a sweep in 0..{len(self) - 1}, but got {index}.")
+        stamp = self.stamp_ns(index)
+        poses = self.world_from_base(stamp + column_times_ns(self.config.lidar)) @ self.base_from_lidar
+        rng = generator(self.seed, 20, index)
+        swept = sweep(self.config.lidar, stamp, self.seconds(stamp), poses, self.scene, rng)
+        views: tuple[View, ...] = self.views(stamp) if with_images else ()
+        return Frame(swept.scan, views, self.world_from_lidar(stamp), swept.labels, swept.instances)
+
+    def views(self, stamp_ns: int) -> tuple[View, ...]:
+        """Return the images that belong to the sweep at `stamp_ns`."""
+        del stamp_ns
+        return ()
+
+    def sweeps(self, count: int | None = None, *, start: int = 0, every: int = 1, images_every: int = 0) -> Iterator[Frame]:
+        """Yield `count` frames (all by default) from sweep `start` on, taking one in `every`.
+
+        Images come with the first frame and every `images_every` frames after it; 0 makes none.
+        """
+        indices = range(start, len(self), every)
+        for i, index in enumerate(indices if count is None else indices[:count]):
+            yield self.frame(index, with_images=bool(images_every) and i % images_every == 0)
