@@ -1,0 +1,202 @@
+"""segment.launch.py: its arguments as documented, and the real `ros2 launch` where it is installed.
+
+launch and launch_ros have no wheels: they come with a ROS 2 installation, or from source beside this package.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import Listener, cloud, until
+
+PROJECT = Path(__file__).resolve().parents[2]
+LAUNCH_FILE = PROJECT / "launch" / "segment.launch.py"
+EXECUTABLE = Path("lib", "clip2scene_ros", "segment_node")
+
+
+def constant(name: str) -> Any:
+    """Return the value of a constant of the launch file, which may not be importable here."""
+    for statement in ast.parse(LAUNCH_FILE.read_text()).body:
+        if isinstance(statement, ast.Assign) and [t.id for t in statement.targets if isinstance(t, ast.Name)] == [name]:
+            return ast.literal_eval(statement.value)
+    raise AssertionError(f"{name} is not in {LAUNCH_FILE}")
+
+
+def test_the_launch_file_compiles() -> None:
+    compile(LAUNCH_FILE.read_text(), str(LAUNCH_FILE), "exec")
+
+
+def test_the_arguments_are_the_documented_ones() -> None:
+    documented = re.findall(r"^\| `(\w+):=` \| (?:`([^`]*)` )?\|", (PROJECT / "docs" / "install.md").read_text(), re.M)
+    assert documented == [(name, default) for name, (default, _) in constant("ARGUMENTS").items()]
+
+
+def test_arguments_that_override_are_parameters_of_the_node() -> None:
+    from clip2scene_ros.config import SegmentNodeConfig, settings_of
+
+    assert set(constant("OVERRIDES").values()) <= {name for name, _, _ in settings_of(SegmentNodeConfig())}
+    assert set(constant("OVERRIDES")) <= set(constant("ARGUMENTS"))
+
+
+def test_the_bag_waits_for_words_that_the_node_says() -> None:
+    assert constant("READY") in (PROJECT / "clip2scene_ros" / "nodes" / "segment.py").read_text()
+
+
+def test_rviz_shows_what_the_node_publishes() -> None:
+    shown = yaml.safe_load((PROJECT / "config" / "rviz" / "segment.rviz").read_text())
+    displays = shown["Visualization Manager"]["Displays"]
+    topics = [display["Topic"]["Value"] for display in displays if "Topic" in display]
+    assert topics == ["/clip2scene_segment/labels_rgb", "/points"]
+
+
+@pytest.fixture
+def prefix() -> Path:
+    """Return where our package is installed for `ros2 launch`, or skip."""
+    if importlib.util.find_spec("launch_ros") is None or shutil.which("ros2") is None:
+        pytest.skip("launch_ros absent: it has no wheel")
+    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
+    found = [Path(p) for p in prefixes if p and (Path(p) / EXECUTABLE).is_file()]
+    if not found:
+        pytest.skip("clip2scene_ros is installed editable: ros2 launch finds no executables")
+    return found[0]
+
+
+class Launched:
+    """A running `ros2 launch clip2scene_ros segment.launch.py`."""
+
+    def __init__(self, prefix: Path, log: Path, arguments: list[str], path: str) -> None:
+        self.log = log
+        environment = {
+            **os.environ,
+            "AMENT_PREFIX_PATH": os.pathsep.join(filter(None, [str(prefix), os.environ.get("AMENT_PREFIX_PATH")])),
+            "PATH": os.pathsep.join([path, str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONUNBUFFERED": "1",
+        }
+        ros2 = shutil.which("ros2")
+        command = [str(ros2), "launch", "clip2scene_ros", "segment.launch.py", *arguments]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(command, env=environment, cwd="/", stdout=file, stderr=file)
+
+    def said(self, words: str) -> bool:
+        if self.process.poll() is not None:
+            pytest.fail(f"ros2 launch ended with {self.process.returncode}:\n{self.log.read_text()}")
+        return words in self.log.read_text()
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=15)
+
+
+@pytest.fixture
+def launch(prefix: Path, tmp_path: Path) -> Iterator[Callable[..., Launched]]:
+    running: list[Launched] = []
+
+    def start(path: str = "", **arguments: str) -> Launched:
+        given = [f"{name}:={value}" for name, value in arguments.items()]
+        running.append(Launched(prefix, tmp_path / "launch.log", given, path))
+        return running[-1]
+
+    yield start
+    for launched in running:
+        if launched.process.poll() is None:
+            launched.interrupt()
+
+
+@pytest.fixture
+def parameters(context: Any, spin: Callable[..., None]) -> Callable[..., list[Any]]:
+    """Return a function that asks a node for its parameters."""
+    from rclpy.node import Node
+    from rclpy.parameter import parameter_value_to_python
+    from rclpy.parameter_client import AsyncParameterClient
+
+    asking = Node("asking", context=context)
+    spin(asking)
+
+    def ask(node: str, names: list[str]) -> list[Any]:
+        client = AsyncParameterClient(asking, node)
+        until(client.services_are_ready, f"{node} answers for its parameters")
+        answer = client.get_parameters(names)
+        until(answer.done, "the parameters arrive")
+        return [parameter_value_to_python(value) for value in answer.result().values]
+
+    return ask
+
+
+def test_launch_passes_parameters_remaps_and_namespace(
+    launch: Callable[..., Launched],
+    parameters: Callable[..., list[Any]],
+    listen: Callable[..., Listener],
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    from clip2scene_ros.io.pointcloud import unpack_labels
+
+    config = tmp_path / "mine.yaml"
+    settings = {"segmenter": {"max_range_m": 20.0, "checkpoint": "overridden.safetensors"}}
+    config.write_text(yaml.safe_dump({"/**": {"ros__parameters": settings}}))
+    launched = launch(topic="/lidar/points", namespace="car", checkpoint=str(tiny_checkpoint), config=str(config))
+    until(lambda: launched.said(constant("READY")), "the node is ready")
+
+    names = ["segmenter.max_range_m", "segmenter.checkpoint", "segmenter.device", "use_sim_time"]
+    assert parameters("/car/clip2scene_segment", names) == [20.0, str(tiny_checkpoint), "auto", False]
+    listener = listen("/car/clip2scene_segment", "/lidar/points")
+    listener.meet()
+    listener.send(cloud(7 * 10**9))
+    until(lambda: 7 * 10**9 in listener.stamps(), "the cloud is labelled")
+    points, labels = unpack_labels(listener.labels[-1])
+    too_far = np.linalg.norm(points, axis=1) > 20.0
+    assert 0 < too_far.sum() < len(points)
+    assert (labels.class_id[too_far] == 255).all()
+    assert (labels.class_id[~too_far] != 255).any()
+    assert launched.interrupt() == 0
+    assert "process has finished cleanly" in launched.log.read_text()
+
+
+def test_launch_without_arguments_takes_the_installed_configuration(
+    launch: Callable[..., Launched], parameters: Callable[..., list[Any]], tiny_checkpoint: Path
+) -> None:
+    launched = launch(checkpoint=str(tiny_checkpoint))
+    until(lambda: launched.said("Labelling `/points`"), "the node is ready")
+    written = yaml.safe_load((PROJECT / "config" / "segment.yaml").read_text())["/**"]["ros__parameters"]
+    names = ["segmenter.max_range_m", "cloud.max_points", "labels.reliability", "use_sim_time"]
+    expected = [written["segmenter"]["max_range_m"], written["cloud"]["max_points"], written["labels"]["reliability"]]
+    assert parameters("/clip2scene_segment", names) == [*expected, False]
+
+
+def test_a_bag_plays_once_after_the_node_is_ready_and_brings_its_clock(
+    launch: Callable[..., Launched], parameters: Callable[..., list[Any]], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    """The bag player has no wheel either: a stand-in says what it was started with."""
+    player = tmp_path / "bin" / "ros2"
+    player.parent.mkdir()
+    player.write_text('#!/bin/sh\necho "PLAYER: $* with $FASTDDS_DEFAULT_PROFILES_FILE"\n')
+    player.chmod(0o755)
+    launched = launch(str(player.parent), bagfile="/bags/drive.mcap", checkpoint=str(tiny_checkpoint))
+    until(lambda: launched.said("PLAYER: bag play --clock 100 /bags/drive.mcap with /"), "the bag plays")
+    said = launched.log.read_text()
+    assert said.index(constant("READY")) < said.index("PLAYER")
+    assert re.search(r"with \S*fastdds\.xml", said)
+    assert parameters("/clip2scene_segment", ["use_sim_time"]) == [True]
+    assert launched.interrupt() == 0
+    assert launched.log.read_text().count("PLAYER") == 1
+
+
+def test_a_node_that_cannot_start_is_reported_with_its_reason(launch: Callable[..., Launched], tmp_path: Path) -> None:
+    launched = launch(checkpoint=str(tmp_path / "no_such.safetensors"))
+    launched.process.wait(timeout=60)
+    said = launched.log.read_text()
+    assert "no_such.safetensors" in said
+    assert "process has died" in said
