@@ -153,7 +153,11 @@ def _check_size(height: int, width: int, point_step: int, row_step: int, size: i
             "data_long", f"Expected {row_step * height} bytes (row_step {row_step} x {height}), but got {size}."
         )
     if height == 1 and row_step - width * point_step >= max(point_step, 1):
-        raise BadCloud("width", f"A single row of {row_step} bytes holds more than its {width} points; width is wrong.")
+        raise BadCloud(
+            "width",
+            f"A single row of {row_step} bytes has room for more than {width} points of {point_step} bytes; "
+            "width, point_step or row_step is wrong.",
+        )
 
 
 def _fields(fields: Any, point_step: int, limits: CloudLimits) -> dict[str, PointFieldSpec]:  # noqa: ANN401
