@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clip2scene_ros import __version__, arguments, terminal
+from clip2scene_ros import arguments, terminal
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
     from clip2scene_ros.offline import Evaluation
+    from clip2scene_ros.student.segmenter import Segmenter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,13 +35,12 @@ def demo(args: argparse.Namespace) -> int:
     """Write a drive, play it into the live node over DDS, score and picture its labels."""
     from clip2scene_ros.demo import DemoFolder, StageClock, labelled_frames, score
     from clip2scene_ros.report import headline, table, write_report
-    from clip2scene_ros.student.segmenter import Segmenter
     from clip2scene_ros.viewer import open_viewer
 
     folder, clock, viewer = DemoFolder(args.out), StageClock(say), open_viewer(args.viewer)
-    student = Segmenter.load(args.segmenter)  # here only for its words: a bad checkpoint is told before the long work
+    student = _student(args)  # the node has its own; this one is for its words, and to fail before the long work
     class_set, notice = student.class_set, student.card.notice
-    drive = {"seed": args.seed, "seconds": args.seconds, "version": _world_version()}
+    drive = {**_world_version(), "seed": args.seed, "seconds": args.seconds}
     with clock.stage("drive") as note:
         kept = folder.keep_or_write_drive(drive, lambda path: _write_drive(args, path, overwrite=True))
         note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
@@ -73,14 +73,12 @@ def segment(args: argparse.Namespace) -> int:
     """Label every cloud of a bag into a new bag."""
     from clip2scene_ros.io.bags import BagReader, BagWriter
     from clip2scene_ros.offline import Labelling, segment_bag
-    from clip2scene_ros.student.segmenter import Segmenter
 
     if args.out.resolve() == args.bag.resolve():
         raise BadConfig("output", f"{args.out} is the bag to label itself: choose another output.")
     writer, done = BagWriter(args.out, overwrite=args.overwrite), Labelling()
     with BagReader(args.bag) as bag:
-        segmenter = Segmenter.load(args.segmenter)
-        complain(segmenter.describe())
+        segmenter = _student(args)
         how = {"topic": args.topic, "keep_messages": not args.labels_only, "rgb": args.rgb}
         try:
             with writer as out:
@@ -95,17 +93,16 @@ def evaluate(args: argparse.Namespace) -> int:
     """Score the labels of a bag that has ground truth."""
     from clip2scene_ros.io.bags import BagReader
     from clip2scene_ros.offline import evaluate_bag
-    from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
-    from clip2scene_ros.student.segmenter import Segmenter
 
     report_path, picture_path = args.out / "report.json", args.out / "evaluation.png"
     for path in (report_path, picture_path):
         if path.exists() and not args.overwrite:
             raise BadConfig("exists", f"{path} exists: choose another folder, or pass --overwrite to replace it.")
     with BagReader(args.bag) as bag:
-        segmenter = Segmenter.load(args.segmenter)
-        complain(segmenter.describe())
+        segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
+    from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
+
     report = build_report(
         result,
         data_sha256=sha256_of(args.bag),
@@ -135,20 +132,27 @@ def finetune(args: argparse.Namespace) -> int:
     return int(training.main(args.rest) or terminal.OK)
 
 
+def _student(args: argparse.Namespace) -> Segmenter:
+    """Load the student and say what it is."""
+    from clip2scene_ros.student.segmenter import Segmenter
+
+    student = Segmenter.load(args.segmenter)
+    complain(student.describe())
+    return student
+
+
 def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool) -> None:
     from clip2scene_training.world.bag import write_bag
 
     write_bag(path, args.seed, args.seconds, Progress(args.quiet).counter("drive"), overwrite=overwrite)
 
 
-def _world_version() -> str:
-    """Return the hash of the world's source: another world makes another drive of the same seed."""
-    from importlib.util import find_spec
-
+def _world_version() -> dict[str, str]:
+    """Return what, beside the seed, decides how a drive looks: the world's version and the hash of its source."""
     from clip2scene_ros.report import sha256_of
+    from clip2scene_training.world import version
 
-    spec = find_spec("clip2scene_training.world")
-    return sha256_of(Path(spec.origin).parent) if spec is not None and spec.origin else __version__
+    return {"version": version.WORLD_VERSION, "source_sha256": sha256_of(Path(version.__file__).parent)}
 
 
 def _play(args: argparse.Namespace, drive: Path, labelled: Path, note: Callable[[str], None]) -> list[float]:

@@ -7,11 +7,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.errors import Clip2SceneError, NodeFailed
 
 OK, BAD_INPUT, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 DEBUG_VARIABLE = "CLIP2SCENE_DEBUG"
@@ -54,8 +53,10 @@ def run(command: Callable[[], int]) -> int:
 
 def explain(error: Exception) -> str:
     """Return the one line that tells a user what went wrong and what to do about it."""
+    if isinstance(error, NodeFailed):
+        return str(error)  # with the lines of the node's log
     if isinstance(error, Clip2SceneError):
-        return str(error)
+        return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
         extra = EXTRAS[(error.name or "").split(".")[0]]
         return f"this needs the Python package `{error.name}`: pip install 'clip2scene_ros[{extra}]'."
@@ -152,20 +153,3 @@ def raise_on_sigterm() -> None:
         raise Terminated
 
     signal.signal(signal.SIGTERM, stop)
-
-
-def output_file(path: Path, overwrite: bool, inputs: tuple[Path, ...] = ()) -> Path:
-    """Return `path` once it may be written: nothing there, or a file that `overwrite` allows to replace.
-
-    Raises:
-        BadConfig: the file exists, is a folder or an input, or its folder does not exist.
-    """
-    if any(path.resolve() == source.resolve() for source in inputs):
-        raise BadConfig("output", f"{path} is the input itself: choose another output.")
-    if path.is_dir():
-        raise BadConfig("output", f"{path} is a folder: expected the path of a file to write.")
-    if path.exists() and not overwrite:
-        raise BadConfig("exists", f"{path} exists: choose another output, or pass --overwrite to replace it.")
-    if not path.parent.is_dir():
-        raise BadConfig("output", f"The folder {path.parent} does not exist: create it first.")
-    return path

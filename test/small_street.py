@@ -63,7 +63,7 @@ def write_street(path: Path, clouds: int = 6, points: int = 600, truth: bool = T
                 layout = pack_ground_truth(scan, labels, labels.astype(np.uint16))
                 bag.write("/ground_truth/points", cloud_message(layout, t, scan.frame_id), t)
             if i % 3 == 0:
-                image = encode_jpeg(np.full((90, 160, 3), 90 + i, dtype=np.uint8), 90)
+                image = encode_jpeg(np.full((90, 160, 3), 90 + i % 100, dtype=np.uint8), 90)
                 bag.write("/cam_front/camera_info", camera_info_message(CAMERA, t, "cam_front"), t)
                 bag.write("/cam_front/image/compressed", compressed_image_message(image, t, "cam_front"), t)
             bag.write("/chatter", string_message(f"cloud {i}"), t)

@@ -1,0 +1,362 @@
+"""The command line as its user meets it: in a process of its own, with wrong words, broken files and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_street import write_street, write_student
+
+from clip2scene_ros import terminal
+from clip2scene_ros.errors import BadBag
+from clip2scene_ros.io.bags import BagReader
+from clip2scene_ros.offline import LABELS
+from clip2scene_ros.report import sha256_of
+
+COMMANDS = ("demo", "world", "segment", "evaluate", "inspect")
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+ENVIRONMENT.pop("VIEWER", None)
+
+
+def clip2scene(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "clip2scene_ros.cli", *map(str, words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=False, env={**ENVIRONMENT, **environment}
+    )
+
+
+def assert_one_line_error(run: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert run.returncode == code, run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert "error: " in last
+    for word in words:
+        assert word in last
+    assert "Traceback" not in run.stderr
+
+
+@pytest.fixture(scope="session")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_street(tmp_path_factory.mktemp("street") / "drive.mcap")
+
+
+@pytest.fixture(scope="session")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_student(tmp_path_factory.mktemp("student") / "random.safetensors")
+
+
+# ---- help and usage
+
+
+def test_help_loads_neither_numpy_nor_torch() -> None:
+    code = (
+        "import sys\nfrom clip2scene_ros import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'numpy', 'torch', 'rosbags', 'rclpy', 'PIL', 'tqdm', 'yaml', 'trimesh'} & set(sys.modules)\n"
+        "print('loaded:', sorted(heavy))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_help_names_every_command_and_shows_examples() -> None:
+    run = clip2scene("--help")
+    assert run.returncode == 0
+    for word in (*COMMANDS, "finetune", "examples:", "exit codes:"):
+        assert word in run.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_shows_an_example_that_its_own_grammar_accepts(command: str) -> None:
+    from clip2scene_ros import arguments
+
+    run = clip2scene(command, "--help")
+    assert run.returncode == 0
+    examples = [line.split()[1:] for line in run.stdout.splitlines() if line.startswith(f"  clip2scene {command}")]
+    assert examples
+    for words in examples:
+        assert arguments.parse(words).command == command
+
+
+def test_every_setting_of_the_segmenter_is_an_option() -> None:
+    from clip2scene_ros import arguments
+    from clip2scene_ros.config import SegmenterConfig, settings_of
+
+    words = ["segment", "a", "--out", "b"]
+    assert arguments.parse(words).segmenter == SegmenterConfig()
+    for name, default, field in settings_of(SegmenterConfig()):
+        other = (
+            field.metadata["choices"][-1]
+            if field.metadata["choices"]
+            else {str: "x", int: 3, float: 0.25}.get(type(default))
+        )
+        other = 2.5 if name == "max_range_m" else other
+        args = arguments.parse([*words, f"--{name.replace('_', '-')}", str(other)])
+        assert getattr(args.segmenter, name) == other != default
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "required: COMMAND"),
+        (("fly",), "invalid choice: 'fly'"),
+        (("segment", "bag"), "--out"),
+        (("segment", "bag", "--out", "x", "--sped", "3"), "unrecognized arguments: --sped 3"),
+        (("segment", "bag", "--out", "x", "--max-range-m", "-4"), "`max_range_m` expects a value in"),
+        (("segment", "bag", "--out", "x", "--threads", "many"), "--threads"),
+        (("evaluate", "bag", "--out", "x", "--precision", "fp8"), "fp8"),
+        (("world", "x.mcap", "--seconds", "nan"), "expected seconds"),
+        (("world", "x.mcap", "--seconds", "soon"), "expected seconds"),
+        (("world", "x.mcap", "--seed", "-1"), "expected a whole number"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_says_what_is_wrong(words: tuple[str, ...], complaint: str) -> None:
+    from clip2scene_ros import cli
+
+    run = subprocess.run(
+        [sys.executable, "-m", "clip2scene_ros.cli", *words], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert run.returncode == terminal.BAD_USAGE
+    assert complaint in run.stderr
+    assert "Traceback" not in run.stderr
+    assert cli.COMMANDS.keys() >= set(COMMANDS)
+
+
+# ---- segment
+
+
+def test_segment_labels_every_cloud_and_says_where(street: Path, student: Path, tmp_path: Path) -> None:
+    run = clip2scene("segment", street, "--out", tmp_path / "out.mcap", "--checkpoint", student)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"{tmp_path / 'out.mcap'}: 6 clouds labelled\n"
+    assert "random weights, for tests only" in run.stderr
+    with BagReader(tmp_path / "out.mcap") as bag, BagReader(street) as source:
+        assert bag.topics[LABELS][1] == 6
+        assert bag.topics.keys() >= source.topics.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("absent.mcap", None, ("No bag at",)),
+        ("broken.mcap", b"\x89MCAP0\r\n" + bytes(100), ("broken.mcap", "truncated")),
+        ("words.mcap", b"this is no bag", ("words.mcap", "expected an mcap file")),
+    ],
+)
+def test_segment_refuses_what_is_no_bag(
+    name: str, content: bytes | None, words: tuple[str, ...], student: Path, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    run = clip2scene("segment", tmp_path / name, "--out", tmp_path / "out.mcap", "--checkpoint", student)
+    assert_one_line_error(run, 1, *words)
+    assert not (tmp_path / "out.mcap").exists()
+
+
+def test_segment_never_replaces_a_file_unasked(street: Path, student: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mcap"
+    out.write_bytes(b"precious")
+    words = ("segment", street, "--out", out, "--checkpoint", student)
+    assert_one_line_error(clip2scene(*words), 1, "out.mcap exists")
+    assert out.read_bytes() == b"precious"
+    assert clip2scene(*words, "--overwrite").returncode == 0
+    with BagReader(out) as bag:
+        assert bag.topics[LABELS][1] == 6
+
+
+def test_segment_refuses_to_replace_its_own_input(street: Path) -> None:
+    before = street.read_bytes()
+    run = clip2scene("segment", street, "--out", street.parent / "." / street.name, "--overwrite")
+    assert_one_line_error(run, 1, "the bag to label itself")
+    assert street.read_bytes() == before
+
+
+def test_segment_names_a_missing_topic_and_a_bad_checkpoint(street: Path, student: Path, tmp_path: Path) -> None:
+    words = ("segment", street, "--out", tmp_path / "out.mcap")
+    assert_one_line_error(clip2scene(*words, "--checkpoint", student, "--topic", "/lidar"), 1, "/lidar", "/points")
+    (tmp_path / "bad.safetensors").write_bytes(b"\x80\x04pickle")
+    assert_one_line_error(clip2scene(*words, "--checkpoint", tmp_path / "bad.safetensors"), 1, "bad.safetensors")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_segment_leaves_a_readable_bag_when_it_is_stopped(
+    sent: signal.Signals, code: int, student: Path, tmp_path: Path
+) -> None:
+    long = write_street(tmp_path / "long.mcap", clouds=300, points=6000)
+    words = ["segment", long, "--out", tmp_path / "out.mcap", "--checkpoint", student]
+    command = [sys.executable, "-m", "clip2scene_ros.cli", *map(str, words)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while sum(f.stat().st_size for f in tmp_path.glob("out.mcap.*.partial/**/*.mcap")) < 2_000_000:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+    process.send_signal(sent)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    with BagReader(tmp_path / "out.mcap") as bag:
+        labelled = bag.topics[LABELS][1]
+        assert len(list(bag.messages(LABELS))) == labelled
+    assert 0 < labelled < 300
+    assert out == f"{tmp_path / 'out.mcap'}: {labelled} clouds labelled\n"
+
+
+# ---- evaluate
+
+
+def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, tmp_path: Path) -> None:
+    reports = []
+    for name in ("one", "two"):
+        run = clip2scene("evaluate", street, "--out", tmp_path / name, "--checkpoint", student)
+        assert run.returncode == 0, run.stderr
+        assert "mIoU" in run.stdout
+        reports.append(json.loads((tmp_path / name / "report.json").read_text()))
+        assert (tmp_path / name / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    first, second = reports
+    assert set(first) == {
+        "miou", "iou", "frames", "points", "latency_ms", "data_sha256", "weights_sha256", "world", "command",
+    }  # fmt: skip
+    assert set(first["latency_ms"]) == {"p50", "p95", "p99", "max"}
+    assert 0 < first["latency_ms"]["p50"] <= first["latency_ms"]["p99"] <= first["latency_ms"]["max"]
+    assert first["frames"] == 6
+    assert first["points"] == 3600
+    assert first["data_sha256"] == sha256_of(street)
+    assert first["weights_sha256"] == sha256_of(student)
+    assert first["command"].startswith(f"clip2scene evaluate {street} --out {tmp_path / 'one'}")
+    present = [value for value in first["iou"].values() if value is not None]
+    assert first["miou"] == pytest.approx(sum(present) / len(present), abs=1e-5)
+    for name in ("latency_ms", "command"):
+        first.pop(name), second.pop(name)
+    assert first == second
+
+
+def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
+    street: Path, student: Path, tmp_path: Path
+) -> None:
+    blind = write_street(tmp_path / "blind.mcap", truth=False)
+    run = clip2scene("evaluate", blind, "--out", tmp_path / "r", "--checkpoint", student)
+    assert_one_line_error(run, 1, "ground truth", "/ground_truth/points")
+    assert not (tmp_path / "r").exists()
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "report.json").write_text("precious")
+    run = clip2scene("evaluate", street, "--out", tmp_path / "r", "--checkpoint", student)
+    assert_one_line_error(run, 1, "report.json exists")
+    assert (tmp_path / "r" / "report.json").read_text() == "precious"
+
+
+# ---- inspect
+
+
+def test_inspect_tells_what_a_bag_holds(street: Path) -> None:
+    run = clip2scene("inspect", street)
+    assert run.returncode == 0, run.stderr
+    for words in ("0.250 s", "/points", "sensor_msgs/msg/PointCloud2", "intensity    float32 @12", "600 points", "car"):
+        assert words in run.stdout
+
+
+def test_inspect_tells_what_a_checkpoint_and_a_class_set_hold(student: Path, project: Path) -> None:
+    run = clip2scene("inspect", student)
+    assert run.returncode == 0, run.stderr
+    for words in ("random weights, for tests only", "none: learned with labels", "preset tiny", sha256_of(student)):
+        assert words in run.stdout
+    run = clip2scene("inspect", project / "config" / "classes" / "world.yaml")
+    assert "class set world: 15 classes" in run.stdout
+    assert "#ebeb" not in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("gone.mcap", None, ("There is no",)),
+        ("notes.txt", b"hello", ("expected a bag",)),
+        ("broken.safetensors", b"\xff" * 40, ("broken.safetensors",)),
+        ("broken.yaml", b"classes: [", ("not valid YAML",)),
+        ("folder", b"", ("metadata.yaml",)),
+    ],
+)
+def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tuple[str, ...], tmp_path: Path) -> None:
+    if name == "folder":
+        (tmp_path / name).mkdir()
+    elif content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert_one_line_error(clip2scene("inspect", tmp_path / name), 1, *words)
+
+
+# ---- terminal
+
+
+def interrupted_loop(signals_at_2: int) -> list[int]:
+    """Return the items that are done after Ctrl-C was pressed while the loop was at item 2."""
+    done = []
+
+    def loop() -> None:
+        for item in terminal.Progress(quiet=True)(range(5), "test"):
+            for _ in range(signals_at_2 if item == 2 else 0):
+                os.kill(os.getpid(), signal.SIGINT)
+            done.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    return done
+
+
+def test_ctrl_c_lets_the_item_in_hand_finish() -> None:
+    assert interrupted_loop(1) == [0, 1, 2]
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    assert interrupted_loop(2) == [0, 1]
+
+
+def raising(error: BaseException) -> object:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (BadBag("x", "That is no bag."), 1, "clip2scene: error: That is no bag.\n"),
+        (FileNotFoundError(2, "No such file", "a.txt"), 1, "clip2scene: error: No such file: a.txt\n"),
+        (ModuleNotFoundError("no", name="rclpy.node"), 1, "clip2scene_ros[ros]"),
+        (ModuleNotFoundError("no", name="viser"), 1, "clip2scene_ros[viewer]"),
+        (ModuleNotFoundError("no", name="embreex"), 1, "clip2scene_ros[train]"),
+        (ZeroDivisionError("by\nzero"), 1, "unexpected ZeroDivisionError: by zero (CLIP2SCENE_DEBUG=1 shows where)\n"),
+        (KeyboardInterrupt(), 130, "clip2scene: interrupted.\n"),
+        (terminal.Terminated(), 143, "clip2scene: interrupted.\n"),
+    ],
+)
+def test_every_failure_is_one_line_and_a_code(
+    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(terminal.DEBUG_VARIABLE, raising=False)
+    assert terminal.run(raising(error)) == code  # type: ignore[arg-type]
+    shown = capsys.readouterr().err
+    assert text in shown
+    assert shown.count("\n") == 1
+
+
+def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(terminal.DEBUG_VARIABLE, "1")
+    assert terminal.run(raising(ZeroDivisionError("oh"))) == 1  # type: ignore[arg-type]
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_extra_that_an_error_names_exists(project: Path) -> None:
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(project / "setup.cfg")
+    assert set(terminal.EXTRAS.values()) <= set(setup["options.extras_require"])
