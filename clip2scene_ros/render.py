@@ -36,7 +36,9 @@ WIDTH_PX = 1920
 MARGIN_PX = 24
 GAP_PX = 12
 BIRD_PX = 728
-LEGEND_ROW_PX = 36
+LEGEND_HEAD_PX = 58
+LEGEND_ROWS_PX = (25, 36)
+"""Smallest and largest height of a class's row: as many classes as there are shall fit."""
 SMOOTHING = 2
 """Pictures are drawn this many times too large and reduced: dots and lines get smooth edges."""
 
@@ -232,8 +234,13 @@ def _legend(class_id: Array, labels: Array | None, class_set: ClassSet, width_px
     for head, right, _ in columns:
         draw.text((right, 18), head, fill=FAINT, font=font(16), anchor="ra")
     draw.line((20, 48, width_px - 20, 48), fill=RULE)
-    for row, i in enumerate(ids[: (BIRD_PX - 60) // LEGEND_ROW_PX]):
-        y = 78 + row * LEGEND_ROW_PX
+    fitting = (BIRD_PX - LEGEND_HEAD_PX) // LEGEND_ROWS_PX[0]
+    if len(ids) > fitting:
+        ids = ids[: fitting - 1]
+        draw.text((56, BIRD_PX - 22), "and others", fill=FAINT, font=font(16), anchor="lm")
+    row_px = min(LEGEND_ROWS_PX[1], (BIRD_PX - LEGEND_HEAD_PX) // max(1, len(ids)))
+    for row, i in enumerate(ids):
+        y = LEGEND_HEAD_PX + row_px * (row + 0.5)
         draw.rounded_rectangle((20, y - 11, 42, y + 11), radius=5, fill=tuple(int(v) for v in palette[i]))
         draw.text((56, y), "unknown" if i == UNKNOWN else class_set.names[i], fill=TEXT, font=font(18), anchor="lm")
         for _, right, shares in columns:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.classes import ClassSet, SemanticClass, load_class_set
 from clip2scene_ros.drawing import PANEL, dots, legible
 from clip2scene_ros.frame import CameraModel, Frame, Scan, Segmentation, View
 from clip2scene_ros.render import (
@@ -131,6 +131,20 @@ def test_summary_has_one_width_and_grows_with_the_rows_of_cameras(cameras: int, 
     assert picture.dtype == np.uint8
     assert picture.shape[0] > BIRD_PX + (0, 200)[cameras > 0]
     assert (picture == CLASSES.palette[CAR]).all(axis=2).sum() > 500
+
+
+@pytest.mark.parametrize(("name", "all_fit"), [("world", True), ("semantickitti", True), ("many", False)])
+def test_legend_shows_every_class_that_occurs_or_says_that_there_are_others(name: str, all_fit: bool) -> None:
+    colors = np.random.default_rng(0).integers(100, 256, (40, 3)).tolist()
+    many = ClassSet("many", tuple(SemanticClass(f"class {i}", (), tuple(c)) for i, c in enumerate(colors)))
+    class_set = many if name == "many" else load_class_set(name)
+    class_id = np.arange(len(class_set), dtype=np.uint8)
+    scan = Scan(np.full((len(class_id), 3), np.nan, np.float32), np.zeros(len(class_id), np.float32))
+    segmentation = Segmentation(class_id, np.ones(len(class_id), np.float32), np.zeros(len(class_id), np.float32))
+    picture = summary_picture(Frame(scan), segmentation, class_set)[:, 1500:]  # the legend
+    swatches = [int((picture == color).all(axis=2).sum()) for color in legible(class_set.palette)[class_id]]
+    assert all(area > 300 for area in swatches[:20])
+    assert all(area > 300 for area in swatches) == all_fit
 
 
 def test_front_left_stands_left_of_front_and_above_back_left() -> None:
