@@ -20,6 +20,7 @@ RIGID_TOLERANCE = 1e-3  # matrices typed with four digits pass, a forgotten scal
 MIN_DEPTH_M = 0.1  # nearer returns are the camera's own housing
 CELL_PX = 4  # depth-buffer cells: fine enough for a pole, coarse enough to fill in a millisecond
 MAX_SPLAT_CELLS = 8
+GRAZING_HEIGHT_M = 1.5  # of the camera over the road: the surface seen at the flattest angle that matters
 NANOSECONDS = 1_000_000_000
 
 
@@ -164,14 +165,15 @@ def visible(
     camera: CameraModel,
     *,
     splat_m: float = 0.10,
-    relative: float = 0.05,
+    relative: float = 0.02,
     margin_m: float = 0.20,
 ) -> Array:
     """Return (N,) bool: inside the image and not hidden behind nearer points.
 
-    Each point covers a square whose half side is `splat_m` at its depth, as the surface between the LiDAR's
-    beams would; a point is hidden where a covering one is nearer by more than `margin_m` + `relative` x depth
-    (without these, slanted surfaces would hide themselves).
+    Each point covers a square, `splat_m` to the left and right and twice as far down, as the surface between the
+    LiDAR's beams would. Not up: the LiDAR looks over an object's edge at what the camera below it cannot see, and
+    a road would hide itself, its nearer parts being lower in the image. A point is hidden where a covering one is
+    nearer by more than `margin_m` + `relative` x depth + what one cell of road spans at that depth.
 
     Args:
         uv: (N, 2) pixels from `project`.
@@ -189,7 +191,7 @@ def visible(
     cell = np.rint(uv[index, 1]).astype(np.intp) // CELL_PX, np.rint(uv[index, 0]).astype(np.intp) // CELL_PX
     radius = np.clip(camera.matrix[0, 0] * splat_m / d / CELL_PX, 0, MAX_SPLAT_CELLS).astype(np.intp)
     buffer = np.full(shape, np.inf, dtype=np.float32)
-    for r in range(int(radius.max(initial=0)), -1, -1):  # growing by one cell r times gives a square of radius r
+    for r in range(int(radius.max(initial=0)), -1, -1):  # growing r times gives a square of radius r
         mine = radius == r
         layer = np.full(shape, np.inf, dtype=np.float32)
         layer[cell[0][mine], cell[1][mine]] = d[mine]
@@ -197,15 +199,16 @@ def visible(
         if r:
             buffer = _grow(buffer)
     shown = np.zeros(len(depth), dtype=bool)
-    shown[index] = d * (1.0 - relative) - margin_m <= buffer[cell]
+    tolerance = margin_m + relative * d + d * d * np.float32(CELL_PX / (camera.matrix[1, 1] * GRAZING_HEIGHT_M))
+    shown[index] = d - tolerance <= buffer[cell]
     return shown
 
 
 def _grow(buffer: Array) -> Array:
-    """Return the minimum over each cell and its eight neighbours."""
+    """Return the minimum over each cell, the two above it, and their neighbours to either side."""
     tall = buffer.copy()
     np.minimum(tall[1:], buffer[:-1], out=tall[1:])
-    np.minimum(tall[:-1], buffer[1:], out=tall[:-1])
+    np.minimum(tall[2:], buffer[:-2], out=tall[2:])
     wide: Array = tall.copy()
     np.minimum(wide[:, 1:], tall[:, :-1], out=wide[:, 1:])
     np.minimum(wide[:, :-1], tall[:, 1:], out=wide[:, :-1])
