@@ -1,0 +1,86 @@
+"""What a training run needs to go on where it stopped, and how it is kept: safetensors, no pickle.
+
+Order of samples, augmentation and learning rate are functions of seed and step, so nothing else has
+to be remembered for a resumed run to equal an unbroken one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from clip2scene_ros.errors import BadCheckpoint
+
+
+@dataclass
+class TrainState:
+    """A run in progress.
+
+    Attributes:
+        step: steps done.
+        student: network and class vectors being trained.
+        optimizer: its moments are saved; its settings come from the configuration.
+        settings: text of the run's configuration and data; a run is only resumed with equal ones.
+    """
+
+    step: int
+    student: nn.Module
+    optimizer: Optimizer
+    settings: str
+
+    def save(self, path: Path) -> None:
+        """Write the state to `path`, whole or not at all."""
+        tensors = {f"student.{name}": value for name, value in self.student.state_dict().items()}
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in moments.items()})
+        tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        write_atomically(path, save(tensors, {"step": json.dumps(self.step), "settings": self.settings}))
+
+    def restore(self, path: Path) -> None:
+        """Take over what `save` wrote.
+
+        Raises:
+            BadCheckpoint: not such a file, or of a run with other settings or another network.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if metadata["settings"] != self.settings:
+                raise BadCheckpoint(
+                    "settings",
+                    f"{path} is of a run with other settings; delete it to start anew, or choose them again.",
+                )
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name in [name for name in tensors if name.startswith("optimizer.")]:
+                _, number, key = name.split(".", 2)
+                moments.setdefault(int(number), {})[key] = tensors.pop(name)
+            self.student.load_state_dict({name.removeprefix("student."): t for name, t in tensors.items()})
+            self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
+            self.step = int(json.loads(metadata["step"]))
+        except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+            raise BadCheckpoint(
+                "train_state", f"Expected {path} to be a saved training state, but: {error}."
+            ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that is either the old one or the new one, whatever interrupts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,49 @@
+"""One look at a data set before training: its hash, its faults, how often each class occurs."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clip2scene_ros.errors import BadDataset
+from clip2scene_ros.frame import UNKNOWN, Array
+from clip2scene_training.batching import FrameDataset
+
+
+def survey(dataset: FrameDataset, num_classes: int) -> tuple[str, Array]:
+    """Look at every frame once: the SHA-256 of points, intensities and labels, and (C,) int64 points a class.
+
+    Raises:
+        BadDataset: no frames, a frame without labels, or no labelled point at all.
+    """
+    digest, counts = sha256(), np.zeros(num_classes, dtype=np.int64)
+    for number in range(len(dataset)):
+        frame = dataset[number]
+        if frame.labels is None:
+            raise BadDataset("no_labels", f"Supervised training needs labels, but frame {number} has none.")
+        for array in (frame.scan.points, frame.scan.intensity, frame.labels):
+            digest.update(np.ascontiguousarray(array).data)
+        known = frame.labels[frame.labels != UNKNOWN]
+        if len(known) and known.max() >= num_classes:
+            raise BadDataset(
+                "class_id", f"Frame {number} has label {known.max()}, but there are {num_classes} classes."
+            )
+        counts += np.bincount(known, minlength=num_classes)
+    if not counts.any():
+        raise BadDataset("empty", f"Expected labelled points to train on, but got {len(dataset)} frames with none.")
+    return digest.hexdigest(), counts
+
+
+def class_weights(counts: Array, balance: float) -> Tensor:
+    """Return (C,) float32 weights for the cross entropy: frequency ** -balance, 1 on the average point.
+
+    Args:
+        counts: (C,) points a class; a class that never occurs gets weight 0.
+        balance: 0 weighs classes equally, 1 gives each the same sum over its points.
+    """
+    share = counts / counts.sum()
+    weights = np.where(counts > 0, np.maximum(share, 1e-12) ** -balance, 0.0)
+    return torch.from_numpy((weights / (weights * share).sum()).astype(np.float32))
