@@ -91,21 +91,26 @@ def _kerbside(f: Frontage) -> None:
                 f.put(Label.BICYCLE, people.bicycle(rng, rider=False), s + 0.7 * k, 1.0, turn=np.pi / 2 + rng.normal(0, 0.15))
         elif draw < 0.80:
             f.put(Label.MOTORCYCLE, people.motorcycle(rng, rider=False), s, 0.9, turn=rng.normal(0.6, 0.5))
+        elif draw < 0.86:
+            for k in range(int(rng.integers(1, 4))):
+                f.put(Label.TRAFFIC_CONE, furniture.traffic_cone(rng), s + 1.2 * k, rng.uniform(-0.4, 1.2))
     low, high = f.stretches(4.0)[0]
     if rng.random() < 0.25 and high - low > 6:
         f.put(Label.MANMADE, furniture.shelter(rng), rng.uniform(low + 2, high - 2), f.edge - 0.9)
 
 
 def _verge(f: Frontage) -> None:
+    """Trees and bushes grow in the verge, or in pits along the kerb where the sidewalk is paved to it."""
     verge = f.town.sides[f.side].verge_m
-    if not verge and f.rng.random() < 0.6:
+    if not verge and f.rng.random() < 0.4:
         return
-    out = verge / 2 if verge else 0.9
-    for s in f.spots(float(f.rng.uniform(7, 13)), gap_m=2.5):
-        if f.rng.random() < 0.75:
+    out, planted = (verge / 2 if verge else 0.9), f.rng.uniform(0.5, 1.0)
+    for s in f.spots(float(f.rng.uniform(5, 11)), gap_m=2.0):
+        if f.rng.random() < planted:
             f.put(Label.VEGETATION, plants.tree(f.rng), s, out, turn=f.rng.uniform(0, 6))
-        elif verge and f.rng.random() < 0.6:
-            f.put(Label.VEGETATION, plants.bush(f.rng), s, out)
+    if verge > 1.5 and f.rng.random() < 0.5:
+        for s in f.spots(float(f.rng.uniform(2, 5)), gap_m=2.0, jitter=0.8):
+            f.put(Label.VEGETATION, plants.bush(f.rng), s, out + f.rng.normal(0, 0.15), turn=f.rng.uniform(0, 6))
 
 
 def _parked(f: Frontage) -> None:
@@ -216,10 +221,10 @@ def _boundary(f: Frontage, out: float, chance: float) -> None:
             length = min(f.rng.uniform(6, 14), high - s)
             if f.rng.random() < chance:
                 draw = f.rng.random()
-                if draw < 0.4:
+                if draw < 0.5:
                     f.put(Label.VEGETATION, plants.hedge(f.rng, length), s + length / 2, out)
                 else:
-                    build = furniture.fence if draw < 0.72 else furniture.wall
+                    build = furniture.fence if draw < 0.78 else furniture.wall
                     f.put(Label.MANMADE, build(f.rng, length), s + length / 2, out)
             s += length + f.rng.uniform(0.5, 4)
 
@@ -230,15 +235,15 @@ def _urban(f: Frontage) -> None:
 
 
 def _suburb(f: Frontage) -> None:
-    _boundary(f, f.edge + 0.5, 0.8)
+    _boundary(f, f.edge + 0.5, 0.85)
     _row_of_buildings(f, buildings.house, (8, 13), (8, 12), (4.0, 9.0), (4.0, 9.0))
-    _scatter(f, 5, 1.8, 4.0, 0.7)
+    _scatter(f, 9, 1.5, 4.0, 0.6)
     _scatter(f, 14, 20, 60, 0.25)
 
 
 def _park(f: Frontage) -> None:
     _boundary(f, f.edge + 0.4, 0.35)
-    _scatter(f, 18, 1.5, 26, 0.35)
+    _scatter(f, 34, 1.2, 26, 0.4)
     _scatter(f, 16, 26, 62, 0.1)
     for s in f.spots(18):
         f.put(Label.MANMADE, furniture.bench(f.rng), s, f.edge + 7.5)

@@ -14,9 +14,9 @@ from clip2scene_training.world.scene import Mover, Scene
 from clip2scene_training.world.tracer import Rays
 
 REFLECTIVITY, TINT, TRANSMISSION = column("reflectivity"), column("tint"), column("transmission")
-WEAKEST = 2.2e-5
-"""Reflectivity times cosine over squared range that is detected half of the time: black rubber fades at 35 m, asphalt
-at a grazing 40 m, a white wall is seen to the end of the range."""
+WEAKEST = 1.4e-6
+"""Reflectivity times cosine over squared range [1/m^2] that is detected half of the time. Chosen so that asphalt, met
+at a grazing angle, fades between 25 and 40 m, as in a real nuScenes scan; a wall is seen to the end of the range."""
 FADE = 0.35
 """How gradually detection fails, in nepers of signal."""
 SLACK_M = 1.0

@@ -101,8 +101,8 @@ def plan(seed: int, config: WorldConfig) -> Town:
     """Return the plan of the town of `seed`; a longer drive only lengthens the street."""
     rng = generator(seed, 1)
     layout = config.layout if config.layout != "any" else str(rng.choice(["straight", "crossing", "curve"], p=[0.3, 0.45, 0.25]))
-    character = rng.dirichlet((2.2, 1.6, 0.8, 1.0, 0.7, 0.7))
-    lanes, lane_m = 1 + int(rng.random() < 0.45), float(rng.uniform(3.2, 3.7))
+    character = rng.dirichlet((1.8, 1.8, 1.1, 0.8, 0.6, 0.8))
+    lanes, lane_m = 1 + int(rng.random() < 0.22), float(rng.uniform(2.9, 3.5))
     kerb_m = float(rng.uniform(0.09, 0.18))
     sides = (_side(rng), _side(rng))
     blocks = _blocks(seed, config, layout, character)
@@ -116,9 +116,9 @@ def plan(seed: int, config: WorldConfig) -> Town:
 
 
 def _side(rng: np.random.Generator) -> Side:
-    parking = float(rng.uniform(2.1, 2.5)) if rng.random() < 0.6 else 0.0
-    verge = float(rng.uniform(1.0, 2.5)) if rng.random() < 0.45 else 0.0
-    return Side(parking, verge, float(rng.uniform(1.8, 4.5)))
+    parking = float(rng.uniform(2.1, 2.5)) if rng.random() < 0.38 else 0.0
+    verge = float(rng.uniform(1.2, 3.5)) if rng.random() < 0.62 else 0.0
+    return Side(parking, verge, float(rng.uniform(1.8, 4.0)))
 
 
 def _blocks(seed: int, config: WorldConfig, layout: str, character: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Block, ...]:

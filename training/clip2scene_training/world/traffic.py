@@ -169,11 +169,11 @@ def actors(town: Town, config: WorldConfig) -> list[Actor]:
 def _traffic_vehicle(rng: np.random.Generator) -> list[tuple[Label, Mesh, float]]:
     """Return a vehicle and what it tows: (class, mesh, how far its centre trails)."""
     draw = rng.random()
-    if draw < 0.66:
+    if draw < 0.74:
         found = [(Label.CAR, cars.car(rng), 0.0)]
-    elif draw < 0.80:
+    elif draw < 0.84:
         found = [(Label.TRUCK, trucks.truck(rng), 0.0)]
-    elif draw < 0.90:
+    elif draw < 0.92:
         found = [(Label.BUS, trucks.bus(rng), 0.0)]
     else:
         found = [(Label.MOTORCYCLE, people.motorcycle(rng, rider=True), 0.0)]
@@ -203,7 +203,7 @@ def _same_way(town: Town, config: WorldConfig) -> list[Actor]:
                 d = -(lane + 0.5) * town.lane_m + rng.normal(0, 0.12)
                 lead = gap + extent if way > 0 else gap
                 found += [Actor(label, mesh, (way * lead - trail, d), follows=True, sway=sway) for label, mesh, trail in chain]
-                gap += extent + rng.uniform(10, 50) * _spaced(config.traffic)
+                gap += extent + rng.uniform(12, 60) * _spaced(config.traffic)
     return found
 
 
@@ -218,7 +218,7 @@ def _oncoming(town: Town, config: WorldConfig) -> list[Actor]:
             d = (lane + 0.5) * town.lane_m + rng.normal(0, 0.12)
             chain = _traffic_vehicle(rng)
             found += [Actor(label, mesh, (s + trail, d), -speed, turn=np.pi) for label, mesh, trail in chain]
-            s += sum(float(m.bounds[1, 0] - m.bounds[0, 0]) for _, m, _ in chain) + rng.uniform(8, 45) * _spaced(config.traffic)
+            s += sum(float(m.bounds[1, 0] - m.bounds[0, 0]) for _, m, _ in chain) + rng.uniform(10, 70) * _spaced(config.traffic)
     return found
 
 
