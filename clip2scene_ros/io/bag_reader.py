@@ -52,8 +52,12 @@ class BagReader:
             reader.open()
         except Exception as error:  # truncated files fail in a dozen ways inside the storage libraries
             raise BadBag("unreadable", f"{self.path}: {_what_is_wrong(self.path, error)}") from error
+        try:
+            self._types = _definitions(reader.connections, self.path)
+        except BadBag:
+            reader.close()
+            raise
         self._reader = reader
-        self._types = _definitions(reader.connections, self.path)
         return self
 
     def __exit__(
