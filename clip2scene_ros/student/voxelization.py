@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clip2scene_ros.frame import Array
-from clip2scene_ros.student.sparse.keys import fit_packing
+from clip2scene_ros.student.sparse.keys import distinct, fit_packing
 
 MAX_COORDINATE = 2**31 - 1024
 """Voxel coordinates are int32; the rest is room for the neighbours of the outermost ones."""
@@ -46,12 +46,7 @@ def voxelize(points: Array | Tensor, voxel_size_m: float) -> Voxels:
     """
     coords = quantize(torch.as_tensor(points), voxel_size_m)
     packing = fit_packing(coords)
-    keys, order = torch.sort(packing.pack(coords), stable=True)
-    starts = torch.ones(len(keys), dtype=torch.bool, device=keys.device)
-    torch.ne(keys[1:], keys[:-1], out=starts[1:])
-    inverse = torch.empty_like(order)
-    inverse[order] = torch.cumsum(starts, 0) - 1
-    first = order[starts]
+    _, inverse, first = distinct(packing.pack(coords), packing.cells)
     return Voxels(coords.index_select(0, first), inverse, first)
 
 

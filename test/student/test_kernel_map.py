@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from sparse_oracle import cloud, kernel_pairs, pooled_cells, strided_cells
 
 from clip2scene_ros.student.sparse.kernel_map import KernelMap, Maps, kernel_offsets
-from clip2scene_ros.student.sparse.keys import fit_packing
+from clip2scene_ros.student.sparse.keys import distinct, fit_packing, sort_stably
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 
 
@@ -145,6 +146,16 @@ def test_packing_round_trips_and_keeps_the_order() -> None:
     assert torch.equal(packing.unpack(keys), coords)
     rows = sorted(map(tuple, coords.tolist()))
     assert [tuple(r) for r in coords[keys.argsort()].tolist()] == rows
+
+
+@pytest.mark.parametrize("limit", [60, 2**61], ids=["packed with rows", "too large to pack"])
+def test_distinct_keys_equal_numpy_s(limit: int) -> None:
+    keys = torch.randint(0, 60, (200,), generator=torch.Generator().manual_seed(0))
+    found, inverse, first = distinct(keys, limit)
+    expected, at, back = np.unique(keys.numpy(), return_index=True, return_inverse=True)
+    for mine, theirs in ((found, expected), (first, at), (inverse, back)):
+        np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(sort_stably(keys, limit)[1], np.argsort(keys.numpy(), kind="stable"))
 
 
 @pytest.mark.parametrize("rows", [0, 1])

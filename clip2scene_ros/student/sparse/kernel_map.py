@@ -16,7 +16,15 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from clip2scene_ros.student.sparse.keys import Packing, fit_packing
+from clip2scene_ros.student.sparse.keys import (
+    Packing,
+    box_packing,
+    distinct,
+    fit_packing,
+    nonzero,
+    search_sorted,
+    sort_stably,
+)
 
 Path = tuple[tuple[int, int], ...]
 Pairs = dict[int, tuple[Tensor, Tensor]]
@@ -48,6 +56,7 @@ class KernelMap:
         in_rows, out_rows: a (P_k,) int64 tensor for each weight; within one weight no row repeats.
         n_in, n_out: number of input and output rows.
         identity: the weight under which every row meets itself, whose pairs are not listed; or None.
+        in_once, out_once: whether every input, or output, row is in exactly one pair.
     """
 
     in_rows: tuple[Tensor, ...]
@@ -55,10 +64,12 @@ class KernelMap:
     n_in: int
     n_out: int
     identity: int | None = None
+    in_once: bool = False
+    out_once: bool = False
 
     def transposed(self) -> KernelMap:
         """Return the map of the opposite direction, weights in the same order."""
-        return KernelMap(self.out_rows, self.in_rows, self.n_out, self.n_in, self.identity)
+        return KernelMap(self.out_rows, self.in_rows, self.n_out, self.n_in, self.identity, self.out_once, self.in_once)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +107,7 @@ def make_grid(coords: Tensor) -> Grid:
     packing = fit_packing(coords, MARGIN)
     keys, order = packing.pack(coords), None
     if not bool((keys[1:] > keys[:-1]).all()):
-        keys, order = torch.sort(keys)
+        keys, order = sort_stably(keys, packing.cells)
         if bool((keys[1:] == keys[:-1]).any()):
             raise ValueError("Expected distinct voxel coordinates, but some row is there twice; voxelize first.")
     return Grid(coords, _with_sentinel(keys), order, packing)
@@ -142,27 +153,20 @@ def _search(searched: Grid, asking: Grid, queries: Tensor, offsets: Offsets) -> 
         queries: (Q,) keys, in `searched`'s packing, of `asking`'s voxels in their sorted order.
         offsets: weights to look for; those with the same x and y have consecutive z.
     """
-    if not offsets:
-        return {}
     columns: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for k, (x, y, z) in offsets.items():
         columns.setdefault((x, y), []).append((z, k))
-    weights, positions, hits = [], [], []
+    pairs: Pairs = {}
     for (x, y), cells in columns.items():
-        wanted = queries + searched.packing.shift((0, x, y, min(cells)[0]))
-        position = torch.searchsorted(searched.keys, wanted)
-        for _, k in sorted(cells):
+        cells.sort()
+        wanted = queries + searched.packing.shift((0, x, y, cells[0][0]))
+        position = search_sorted(searched.keys, wanted)
+        for _, k in cells:
             hit = searched.keys.index_select(0, position) == wanted
-            weights.append(k)
-            positions.append(position)
-            hits.append(hit)
+            rows = nonzero(hit)
+            pairs[k] = (searched.rows(position.index_select(0, rows)), asking.rows(rows))
             position, wanted = position + hit, wanted + 1
-    found = torch.cat(hits)
-    sizes = torch.stack([hit.sum() for hit in hits]).tolist()
-    where = found.nonzero().squeeze(1)
-    in_rows = torch.split(searched.rows(torch.cat(positions).index_select(0, where)), sizes)
-    out_rows = torch.split(asking.rows(where % max(len(queries), 1)), sizes)
-    return {k: (i, o) for k, i, o in zip(weights, in_rows, out_rows, strict=True)}
+    return pairs
 
 
 def _assemble(pairs: Pairs, n_in: int, n_out: int, identity: int | None = None) -> KernelMap:
@@ -172,34 +176,38 @@ def _assemble(pairs: Pairs, n_in: int, n_out: int, identity: int | None = None) 
 
 def halved(fine: Grid) -> tuple[Grid, KernelMap]:
     """Return the coarse grid and map of kernel 2, stride 2: each input has exactly one output."""
-    parents, keys, packing = _floored(fine, 2)
-    keys, out_rows = torch.unique(keys, return_inverse=True)
-    coarse = _grid_of(keys, packing)
-    x, y, z = (fine.coords[:, 1:] - parents[:, 1:] * 2).to(torch.int64).unbind(1)
-    weight = (x * 2 + y) * 2 + z
-    order = torch.argsort(weight, stable=True)
-    sizes = torch.bincount(weight, minlength=8).tolist()
-    in_rows = torch.split(order, sizes)
-    out_rows_of = torch.split(out_rows.index_select(0, order), sizes)
-    return coarse, KernelMap(in_rows, out_rows_of, len(fine.coords), len(coarse.coords))
+    parents, packing = _floored(fine, 2)
+    keys, out_rows, first = distinct(packing.pack(parents), packing.cells)
+    coarse = Grid(parents.index_select(0, first), _with_sentinel(keys), None, packing)
+    x, y, z = (fine.coords[:, 1:] & 1).unbind(1)  # the rest of flooring, for negative coordinates as well
+    weight = x * 4 + y * 2 + z
+    in_rows = tuple(nonzero(weight == k) for k in range(8))
+    outs = tuple(out_rows.index_select(0, rows) for rows in in_rows)
+    return coarse, KernelMap(in_rows, outs, len(fine.coords), len(coarse.coords), in_once=True)
 
 
 def floored_grid(fine: Grid, stride: int) -> Grid:
     """Return the outputs of a strided convolution, kernel and stride equal: floor(input / stride)."""
-    _, keys, packing = _floored(fine, stride)
-    return _grid_of(torch.unique(keys), packing)
+    parents, packing = _floored(fine, stride)
+    return _grid_of(parents, packing)
 
 
-def _floored(fine: Grid, stride: int) -> tuple[Tensor, Tensor, Packing]:
+def _floored(fine: Grid, stride: int) -> tuple[Tensor, Packing]:
+    """Return the (V, 4) cells floor(input / stride), row by row, and the packing of their box."""
     parents = fine.coords.clone()
-    parents[:, 1:] = torch.div(fine.coords[:, 1:], stride, rounding_mode="floor")
-    packing = fit_packing(parents, MARGIN)
-    return parents, packing.pack(parents), packing
+    if stride == 2:
+        parents[:, 1:] >>= 1
+    else:
+        parents[:, 1:] = torch.div(fine.coords[:, 1:], stride, rounding_mode="floor")
+    (batch_low, *low), (batch_high, *high) = fine.packing.low, fine.packing.high
+    packing = box_packing((batch_low, *(v // stride for v in low)), (batch_high, *(v // stride for v in high)), MARGIN)
+    return parents, packing
 
 
-def _grid_of(keys: Tensor, packing: Packing) -> Grid:
-    """Return the grid of keys that are sorted and distinct."""
-    return Grid(packing.unpack(keys), _with_sentinel(keys), None, packing)
+def _grid_of(coords: Tensor, packing: Packing) -> Grid:
+    """Return the grid of rows that may be there several times."""
+    keys, _, first = distinct(packing.pack(coords), packing.cells)
+    return Grid(coords.index_select(0, first), _with_sentinel(keys), None, packing)
 
 
 def strided_grid(fine: Grid, kernel_size: int, stride: int) -> Grid:
@@ -215,8 +223,7 @@ def strided_grid(fine: Grid, kernel_size: int, stride: int) -> Grid:
     keep = ((candidates[:, 1:] % stride == 0) & (candidates[:, 1:] >= low)).all(1)
     candidates = candidates[keep]
     candidates[:, 1:] = torch.div(candidates[:, 1:], stride, rounding_mode="floor")
-    packing = fit_packing(candidates, MARGIN)
-    return _grid_of(torch.unique(packing.pack(candidates)), packing)
+    return _grid_of(candidates, fit_packing(candidates, MARGIN))
 
 
 def _strided(fine: Grid, kernel_size: int, stride: int) -> tuple[Grid, KernelMap]:

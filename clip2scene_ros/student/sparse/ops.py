@@ -6,6 +6,7 @@ engine (a fused GPU kernel, a library) that follows `Convolve` can be given to t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -52,19 +53,36 @@ def convolve(feats: Tensor, kernel: Tensor, kernel_map: KernelMap, bias: Tensor 
 
 
 def _gather_multiply_add(feats: Tensor, kernel: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
-    identity, weights = kernel_map.identity, kernel.unbind(0)
-    wide = torch.float32 if feats.dtype in (torch.float16, torch.bfloat16) else feats.dtype
-    if identity is not None:
-        own = weights[identity]
-        out = (feats @ own if bias is None else torch.addmm(bias, feats, own)).to(wide)
-    else:
-        out = feats.new_zeros((kernel_map.n_out, kernel.shape[2]), dtype=wide)
-        if bias is not None:
-            out += bias
+    weights = kernel.unbind(0)
+    out = _start(feats, weights, kernel_map, bias)
+    most = max(len(rows) for rows in kernel_map.in_rows)
+    # One scratch buffer for all weights stays in the cache, where a fresh one each would not.
+    gathered, product = feats.new_empty((most, feats.shape[1])), feats.new_empty((most, kernel.shape[2]))
     for weight, in_rows, out_rows in zip(weights, kernel_map.in_rows, kernel_map.out_rows, strict=True):
-        if len(in_rows):
-            out.index_add_(0, out_rows, (feats.index_select(0, in_rows) @ weight).to(wide))
+        if len(in_rows) == 0:
+            continue
+        rows, term = gathered[: len(in_rows)], product[: len(in_rows)]
+        torch.index_select(feats, 0, in_rows, out=rows)
+        if not kernel_map.out_once:
+            torch.mm(rows, weight, out=term)
+            out.index_add_(0, out_rows, term.to(out.dtype))
+        else:
+            torch.mm(rows, weight, out=term) if bias is None else torch.addmm(bias, rows, weight, out=term)
+            out.index_copy_(0, out_rows, term.to(out.dtype))
     return out.to(feats.dtype)
+
+
+def _start(feats: Tensor, weights: Sequence[Tensor], kernel_map: KernelMap, bias: Tensor | None) -> Tensor:
+    """Return what the terms are added to: the term of the identity or zeros, and the bias."""
+    dtype = torch.float32 if feats.dtype in (torch.float16, torch.bfloat16) else feats.dtype
+    shape = (kernel_map.n_out, weights[0].shape[1])
+    if kernel_map.out_once:
+        return feats.new_empty(shape, dtype=dtype)  # every row will be written, once
+    if kernel_map.identity is not None:
+        own = weights[kernel_map.identity]
+        return (feats @ own if bias is None else torch.addmm(bias, feats, own)).to(dtype)
+    out = feats.new_zeros(shape, dtype=dtype)
+    return out if bias is None else out.add_(bias)
 
 
 def _kernel_gradient(feats: Tensor, grad: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
