@@ -64,6 +64,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def world(args: argparse.Namespace) -> int:
     """Write a drive of the synthetic world as a bag."""
+    _check_free(args, args.output)
     _write_drive(args, args.output, args.overwrite)
     say(f"{args.output}: {args.seconds:g} s of the synthetic world, seed {args.seed}")
     return terminal.OK
@@ -76,6 +77,7 @@ def segment(args: argparse.Namespace) -> int:
 
     if args.out.resolve() == args.bag.resolve():
         raise BadConfig("output", f"{args.out} is the bag to label itself: choose another output.")
+    _check_free(args, args.out)
     writer, done = BagWriter(args.out, overwrite=args.overwrite), Labelling()
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
@@ -95,9 +97,7 @@ def evaluate(args: argparse.Namespace) -> int:
     from clip2scene_ros.offline import evaluate_bag
 
     report_path, picture_path = args.out / "report.json", args.out / "evaluation.png"
-    for path in (report_path, picture_path):
-        if path.exists() and not args.overwrite:
-            raise BadConfig("exists", f"{path} exists: choose another folder, or pass --overwrite to replace it.")
+    _check_free(args, report_path, picture_path)
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
@@ -130,6 +130,12 @@ def finetune(args: argparse.Namespace) -> int:
     from clip2scene_training import finetune as training
 
     return int(training.main(args.rest) or terminal.OK)
+
+
+def _check_free(args: argparse.Namespace, *paths: Path) -> None:
+    for path in paths:
+        if path.exists() and not args.overwrite:
+            raise BadConfig("exists", f"{path} exists: choose another name, or pass --overwrite to replace it.")
 
 
 def _student(args: argparse.Namespace) -> Segmenter:

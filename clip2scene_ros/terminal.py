@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -22,7 +23,6 @@ EXTRAS = {
     "lightning": "train",
     "lightning_fabric": "train",
     "tensorboard": "train",
-    "clip2scene_training": "train",
     "viser": "viewer",
 }
 """Module that an optional part needs -> the extra that installs it."""
@@ -36,6 +36,7 @@ def run(command: Callable[[], int]) -> int:
     0 done, 1 bad input or a failure, 130 Ctrl-C, 143 SIGTERM (argparse itself exits with 2 on bad usage).
     CLIP2SCENE_DEBUG=1 prints the traceback as well.
     """
+    logging.basicConfig(format="clip2scene: %(levelname)s: %(message)s")
     try:
         return command()
     except KeyboardInterrupt as interrupt:
