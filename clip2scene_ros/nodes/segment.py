@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 
 import rclpy
@@ -95,7 +97,8 @@ class SegmentNode(LifecycleNode):
             self._release()
             text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
             self._reporter.failure = f"Cannot configure: {text}"
-            self.get_logger().error(self._reporter.failure)
+            if self.context.ok():  # else it was Ctrl-C that ended it
+                self.get_logger().error(self._reporter.failure)
             return TransitionCallbackReturn.FAILURE
         self._reporter.failure = ""
         self.get_logger().info(f"Loaded {self._reporter.loaded}")
@@ -138,10 +141,12 @@ class SegmentNode(LifecycleNode):
         """Go back to unconfigured after a transition that raised."""
         return self.on_shutdown(state)
 
-    def close(self) -> None:
-        """Stop at once, for the end of the process; nothing is logged, since the context may be gone."""
-        if self._stop(EXIT_STOP_S):  # else the worker still uses the publishers
+    def close(self) -> bool:
+        """Stop at once, for the end of the process; return whether the worker could end in time."""
+        ended = self._stop(EXIT_STOP_S)
+        if ended:  # else the worker still uses the publishers
             self._release()
+        return ended
 
     def _stop(self, timeout_s: float) -> bool:
         if self._subscription is not None:
@@ -175,16 +180,49 @@ class SegmentNode(LifecycleNode):
         )
 
 
+class Stopped(BaseException):
+    """A signal interrupted the loading.
+
+    Not KeyboardInterrupt: where that passes through a C extension's own Python code, CPython ends the process by SIGINT
+    in the end, although it was caught.
+    """
+
+
+class StopSignal:
+    """What SIGINT and SIGTERM do: interrupt the loading of a student, which takes seconds, and nothing else.
+
+    Everything else ends by itself, since rclpy shuts the context down; an exception raised inside its C++ code comes
+    out as another one, with a traceback.
+    """
+
+    def __init__(self) -> None:
+        self.loading = True  # from the start of the process on: imports, too
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.loading:
+            self.loading = False  # launch and terminal both send one, and the second must not interrupt the way out
+            raise Stopped
+
+    def load(self, config: SegmenterConfig) -> Student:
+        """Load the student, interruptibly."""
+        self.loading = True
+        try:
+            return load_segmenter(config)
+        finally:
+            self.loading = False
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run `segment_node`; return 0 after Ctrl-C or SIGTERM, 1 when it could not start."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end the process in the same way
     try:
-        return _run(list(sys.argv if args is None else args))
-    except (KeyboardInterrupt, ExternalShutdownException):
+        return _run(list(sys.argv if args is None else args), StopSignal())
+    except (Stopped, ExternalShutdownException):
         return 0
 
 
-def _run(args: list[str]) -> int:
+def _run(args: list[str], stop: StopSignal) -> int:
     parser = argparse.ArgumentParser(
         prog="segment_node",
         description="Labels the points of a LiDAR topic. Parameters and remaps are given the ROS way.",
@@ -192,27 +230,38 @@ def _run(args: list[str]) -> int:
     )
     parser.parse_args(remove_ros_args(args)[1:])
     profile = use_profile()
+    stop.loading = False
     rclpy.init(args=args)
     node: SegmentNode | None = None
     try:
-        node = SegmentNode()
+        node = SegmentNode(stop.load)
         logging.getLogger("clip2scene_ros").addHandler(RosHandler(node.get_logger()))
         if profile and (warning := shared_memory_warning()):
             node.get_logger().warning(warning)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         executor.spin_until_future_complete(node.finished)
-        return 1 if node.finished.done() else 0
+        return 1 if node.finished.done() and rclpy.ok() else 0
     except BadConfig as error:
         rclpy.logging.get_logger(NODE_NAME).error(str(error))
         return 1
+    except Exception:
+        if rclpy.ok():
+            raise
+        return 0  # a signal shut the context down in the middle of some call
     finally:
-        for ignored in (signal.SIGINT, signal.SIGTERM):  # launch and terminal both send one: once is enough
-            signal.signal(ignored, signal.SIG_IGN)
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
+        _end(node)
+
+
+def _end(node: SegmentNode | None) -> None:
+    ended = node is None or node.close()
+    if node is not None:
+        node.destroy_node()
+    rclpy.try_shutdown()
+    if not ended:  # torch cannot be interrupted, and a thread inside it must not see Python take itself apart
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":

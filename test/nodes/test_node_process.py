@@ -1,0 +1,236 @@
+"""The real node in its own process with a real, tiny student: what `segment_node` does for whoever starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import NOTICE, Listener, cloud, until
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.parameter import Parameter
+
+from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.io.pointcloud import parse, unpack_labels
+from clip2scene_ros.nodes.process import RunningNode, start_node
+from clip2scene_ros.student.segmenter import Segmenter, SegmenterConfig
+
+SECOND = 10**9
+QUIT_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def node(tiny_checkpoint: Path) -> Iterator[RunningNode]:
+    """Return one node for the tests that leave it as it was."""
+    parameters = {"segmenter.checkpoint": str(tiny_checkpoint), "segmenter.threads": 1, "diagnostics.period_s": 0.2}
+    with start_node(parameters) as running:
+        yield running
+        running.check()
+
+
+@pytest.fixture
+def listener(node: RunningNode, listen: Callable[..., Listener]) -> Listener:
+    """Return a listener that the shared node answers."""
+    listener = listen()
+    listener.meet()
+    return listener
+
+
+def test_every_scan_is_labelled_with_equal_stamp_in_order(listener: Listener, tiny_checkpoint: Path):
+    sent = [cloud((100 + k) * SECOND + k, points=3000, seed=k) for k in range(20)]
+    for k, message in enumerate(sent):
+        listener.send(message)
+        until(lambda k=k: len(listener.labels) == k + 1, f"labels of scan {k}")
+    assert [m.header for m in listener.labels] == [m.header for m in sent]
+    segmenter = Segmenter.load(SegmenterConfig(checkpoint=str(tiny_checkpoint)))
+    for message, labels in zip(sent[:3], listener.labels, strict=False):
+        points, got = unpack_labels(labels)
+        scan = parse(message)
+        np.testing.assert_array_equal(points, scan.points)
+        expected = segmenter.segment(scan)
+        assert (got.class_id == expected.class_id).mean() > 0.999
+        np.testing.assert_allclose(got.probability, expected.probability, atol=1e-4)
+
+
+def test_the_class_set_reaches_who_comes_late(listener: Listener):
+    until(lambda: listener.class_sets, "the class set")
+    assert [c["name"] for c in json.loads(listener.class_sets[0])["classes"]] == list(load_class_set("world").names)
+
+
+def test_log_and_diagnostics_give_the_notice(node: RunningNode, listener: Listener):
+    until(lambda: NOTICE in listener.report.get("loaded", ""), "the notice on /diagnostics")
+    assert NOTICE in node.log_file.read_text()
+
+
+def test_bad_clouds_do_not_stop_it(listener: Listener):
+    bad = cloud(SECOND)
+    bad.point_step = 0
+    listener.send(bad)
+    until(lambda: any(key.startswith("dropped.bad_cloud.") for key in listener.report), "the bad cloud is counted")
+    listener.send(cloud(2 * SECOND))
+    until(lambda: listener.stamps() == [2 * SECOND], "the next good cloud is labelled")
+
+
+def test_parameters_over_services(listener: Listener, node: RunningNode):
+    setter = listener.node.create_client(SetParameters, "/clip2scene_segment/set_parameters")
+    getter = listener.node.create_client(GetParameters, "/clip2scene_segment/get_parameters")
+    assert setter.wait_for_service(20.0)
+    assert getter.wait_for_service(20.0)
+
+    def change(name: str, value: object) -> tuple[bool, str]:
+        future = setter.call_async(SetParameters.Request(parameters=[Parameter(name, value=value).to_parameter_msg()]))
+        until(future.done, "an answer")
+        (result,) = future.result().results
+        return result.successful, result.reason
+
+    assert change("segmenter.min_probability", 1.0) == (True, "")
+    listener.send(cloud(50 * SECOND))
+    until(lambda: listener.labels, "labels")
+    assert (unpack_labels(listener.labels[-1])[1].class_id == 255).mean() > 0.99
+    assert change("segmenter.min_probability", 0.0) == (True, "")
+    refused, reason = change("segmenter.min_probability", 3.0)
+    assert not refused
+    assert "min_probability" in reason
+    refused, reason = change("points.depth", 5)
+    assert not refused
+    assert "read-only" in reason
+    future = getter.call_async(GetParameters.Request(names=["points.depth", "segmenter.threads"]))
+    until(future.done, "an answer")
+    assert [v.integer_value for v in future.result().values] == [2, 1]
+
+
+def test_namespace_remap_and_parameter_file(listen: Callable[..., Listener], tiny_checkpoint: Path, tmp_path: Path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"/**:\n  ros__parameters:\n    segmenter: {{checkpoint: '{tiny_checkpoint}'}}\n"
+        "    diagnostics: {period_s: 0.2}\n    points: {reliability: reliable}\n"
+    )
+    command = [sys.executable, "-m", "clip2scene_ros.nodes.segment", "--ros-args", "--params-file", str(file)]
+    command += ["-r", "__ns:=/car", "-r", "__node:=eyes", "-r", "points:=/lidar/top", "-r", "~/labels:=/seen"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    running = RunningNode(process, tmp_path / "log")
+    try:
+        listener = listen("/car/eyes", "/lidar/top")
+        listener.node.destroy_subscription(listener.subscription)
+        listener._labels_topic = "/seen"
+        listener.subscribe()
+        listener.meet()
+        until(lambda: listener.class_sets, "the class set under the new name")
+    finally:
+        assert running.stop() == 0, running.log_tail()
+
+
+def test_lifecycle_by_services_without_autostart(listen: Callable[..., Listener], tiny_checkpoint: Path):
+    with start_node({"autostart": False, "segmenter.checkpoint": str(tiny_checkpoint)}, namespace="manual") as running:
+        listener = listen("/manual/clip2scene_segment", "/manual/points")
+        change = listener.node.create_client(ChangeState, "/manual/clip2scene_segment/change_state")
+        state = listener.node.create_client(GetState, "/manual/clip2scene_segment/get_state")
+        assert change.wait_for_service(20.0)
+        assert state.wait_for_service(20.0)
+
+        def now() -> str:
+            future = state.call_async(GetState.Request())
+            until(future.done, "the state")
+            return future.result().current_state.label
+
+        def go(transition: int) -> bool:
+            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            until(future.done, f"transition {transition}")
+            return future.result().success
+
+        assert now() == "unconfigured"
+        assert not go(Transition.TRANSITION_ACTIVATE)
+        assert go(Transition.TRANSITION_CONFIGURE)
+        assert now() == "inactive"
+        assert go(Transition.TRANSITION_ACTIVATE)
+        assert now() == "active"
+        listener.meet()
+        assert go(Transition.TRANSITION_DEACTIVATE)
+        assert go(Transition.TRANSITION_CLEANUP)
+        assert now() == "unconfigured"
+        assert go(Transition.TRANSITION_CONFIGURE)
+        assert go(Transition.TRANSITION_ACTIVATE)
+        listener.meet()
+        assert go(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+        assert now() == "finalized"
+        running.check()
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "clip2scene_ros.nodes.segment", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["-p", "segmenter.checkpoint:=/nowhere/at/all.safetensors"], "/nowhere/at/all.safetensors"),
+        (["-p", "points.depth:=0"], "points.depth"),
+        (["-p", "segmenter.precision:=int3"], "int3"),
+    ],
+)
+def test_what_cannot_start_ends_with_exit_code_one_and_a_reason(arguments: list[str], said: str):
+    done = run("--ros-args", *arguments)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_and_unknown_arguments():
+    assert "--ros-args" in run("--help").stdout
+    refused = run("--topic", "/points")
+    assert refused.returncode == 2
+    assert "--topic" in refused.stderr
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_working_node_ends_within_two_seconds_without_a_traceback(
+    sign: signal.Signals, listen: Callable[..., Listener], tiny_checkpoint: Path
+):
+    with start_node({"segmenter.checkpoint": str(tiny_checkpoint)}, namespace=sign.name) as running:
+        listener = listen(f"/{sign.name}/clip2scene_segment", f"/{sign.name}/points")
+        listener.meet()
+        for k in range(5):
+            listener.send(cloud((1 + k) * SECOND, points=30_000))
+        assert_quits(running, sign)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_starting_node_ends_within_two_seconds_without_a_traceback(seed: int, tiny_checkpoint: Path):
+    rng = random.Random(seed)
+    sign = (signal.SIGINT, signal.SIGTERM)[seed % 2]
+    with start_node({"segmenter.checkpoint": str(tiny_checkpoint)}, namespace=f"early{seed}") as running:
+        # From here on the node is loading torch, the checkpoint, or discovering others: any moment must do.
+        until(lambda: in_main(running), "the process is in the node's main")
+        time.sleep(rng.uniform(0.0, 1.5))
+        assert_quits(running, sign)
+
+
+def in_main(running: RunningNode) -> bool:
+    """Return whether the process has its handler for SIGTERM: before that, signals are Python's own affair."""
+    running.check()
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
+    started = time.monotonic()
+    os.kill(running.process.pid, sign)
+    code = running.process.wait(10.0)
+    took_s = time.monotonic() - started
+    log = running.log_file.read_text()
+    assert "Traceback" not in log, log
+    assert code == 0, log
+    assert took_s < QUIT_S

@@ -1,0 +1,118 @@
+"""Replay: every cloud of a bag through the live node in another process, and its labels in a bag."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import cloud
+
+from clip2scene_ros.classes import ClassSet, load_class_set
+from clip2scene_ros.errors import BadBag, BadCloud, NodeFailed
+from clip2scene_ros.frame import Scan
+from clip2scene_ros.io.bag_messages import cloud_message, string_message
+from clip2scene_ros.io.bag_reader import BagReader
+from clip2scene_ros.io.bags import BagWriter, stamp_of
+from clip2scene_ros.io.pointcloud import pack_points, parse, unpack_labels
+from clip2scene_ros.nodes.peer import cdr_stamp_ns
+from clip2scene_ros.nodes.replay import CLASS_SET, LABELS, play_and_record, start_node
+
+SECOND = 10**9
+SCANS = 10
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a bag of ten clouds, recorded 5 ms after their stamps, and another topic."""
+    path = tmp_path_factory.mktemp("bags") / "in.mcap"
+    rng = np.random.default_rng(0)
+    with BagWriter(path) as out:
+        for k in range(SCANS):
+            points = rng.uniform(-20, 20, (2000 + k, 3)).astype(np.float32)
+            scan = Scan(points=points, intensity=np.zeros(len(points), np.float32), stamp_ns=(100 + k) * SECOND)
+            out.write("/lidar", cloud_message(pack_points(scan), scan.stamp_ns, f"top{k}"), scan.stamp_ns + 5_000_000)
+            out.write("/weather", string_message("dry"), scan.stamp_ns + 6_000_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def running(tiny_checkpoint: Path):
+    with start_node({"segmenter.checkpoint": str(tiny_checkpoint)}, namespace="replayed") as node:
+        yield node
+
+
+def test_lock_step_labels_every_cloud_and_records_them_under_their_stamps(bag: Path, running, tmp_path: Path):
+    calls: list[tuple[int, int]] = []
+    out = tmp_path / "out.mcap"
+    replay = play_and_record(
+        bag, out, namespace="replayed", check=running.check, progress=lambda done, total: calls.append((done, total))
+    )
+    assert (replay.sent, replay.labelled, replay.missing) == (SCANS, SCANS, [])
+    assert (replay.duplicates, replay.out_of_order) == (0, 0)
+    assert len(replay.latency_ms) == SCANS
+    assert min(replay.latency_ms) > 0
+    assert calls == [(k, SCANS) for k in range(1, SCANS + 1)]
+    assert ClassSet.from_json(replay.class_set).names == load_class_set("world").names
+    with BagReader(bag) as before, BagReader(out) as after:
+        assert after.topics == {
+            "/lidar": ("sensor_msgs/msg/PointCloud2", SCANS),
+            "/weather": ("std_msgs/msg/String", SCANS),
+            CLASS_SET: ("std_msgs/msg/String", 1),
+            LABELS: ("sensor_msgs/msg/PointCloud2", SCANS),
+        }
+        clouds, labels = list(before.messages("/lidar")), list(after.messages(LABELS))
+        for (recorded_in, sent), (recorded_out, got) in zip(clouds, labels, strict=True):
+            assert recorded_out == recorded_in
+            assert stamp_of(got) == stamp_of(sent)
+            assert got.header.frame_id == sent.header.frame_id
+            np.testing.assert_array_equal(unpack_labels(got)[0], parse(sent).points)
+
+
+def test_at_a_rate_what_is_sent_is_labelled_or_missing(bag: Path, running, tmp_path: Path):
+    out = tmp_path / "out.mcap"
+    replay = play_and_record(
+        bag, out, namespace="replayed", rate_hz=200.0, keep_messages=False, check=running.check, timeout_s=5.0
+    )
+    assert replay.sent == SCANS == replay.labelled + len(replay.missing)
+    assert (replay.duplicates, replay.out_of_order) == (0, 0)
+    with BagReader(out) as bag_out:
+        assert set(bag_out.topics) == {CLASS_SET, LABELS}
+        assert bag_out.topics[LABELS][1] == replay.labelled >= 1
+
+
+def test_a_bag_that_is_played_twice_is_labelled_twice(bag: Path, running):
+    first, second = (play_and_record(bag, None, namespace="replayed", check=running.check) for _ in range(2))
+    assert first.labelled == second.labelled == SCANS
+
+
+def test_a_node_that_dies_is_told_with_the_end_of_its_log(bag: Path, tmp_path: Path):
+    with (
+        start_node({"segmenter.checkpoint": "/nowhere.safetensors"}, log_file=tmp_path / "node.log") as node,
+        pytest.raises(NodeFailed, match=r"exit code 1(?s:.*)/nowhere\.safetensors"),
+    ):
+        play_and_record(bag, tmp_path / "out.mcap", check=node.check)
+    assert "/nowhere.safetensors" in (tmp_path / "node.log").read_text()
+
+
+def test_without_a_node_it_says_so(bag: Path):
+    with pytest.raises(NodeFailed, match="/desert/points"):
+        play_and_record(bag, None, namespace="desert", discovery_s=0.5)
+
+
+def test_a_bag_without_clouds_is_refused_before_anything_is_sent(tmp_path: Path):
+    with BagWriter(tmp_path / "in.mcap") as out:
+        out.write("/weather", string_message("dry"), 1)
+    with pytest.raises(BadBag):
+        play_and_record(tmp_path / "in.mcap", None)
+
+
+def test_the_stamp_is_read_from_serialised_messages():
+    from rclpy.serialization import serialize_message
+
+    data = serialize_message(cloud(12 * SECOND + 345))
+    assert cdr_stamp_ns(data) == 12 * SECOND + 345
+    big_endian = b"\0\0\0\0" + (7).to_bytes(4, "big") + (8).to_bytes(4, "big")
+    assert cdr_stamp_ns(big_endian) == 7 * SECOND + 8
+    with pytest.raises(BadCloud):
+        cdr_stamp_ns(data[:11])
