@@ -1,0 +1,194 @@
+"""Supervised training learns, repeats itself bit for bit, resumes as if unbroken, and stops before harm is saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from clip2scene_ros.config import NetworkConfig, SegmenterConfig
+from clip2scene_ros.errors import BadCheckpoint, BadConfig, BadDataset
+from clip2scene_ros.frame import Frame, Scan
+from clip2scene_ros.student.checkpoint import load_checkpoint
+from clip2scene_ros.student.segmenter import Segmenter
+from clip2scene_training import finetune as module
+from clip2scene_training.augment import AugmentConfig
+from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.finetune import Diverged, finetune, one_cycle, parsed, seed_range
+
+
+class Street:
+    """Frames of a floor with boxes and poles on it; a class is told by its shape alone."""
+
+    def __init__(self, frames, seed=0):
+        self.frames = [self.make(np.random.default_rng((seed, i))) for i in range(frames)]
+        self.draws, self.interrupt_at = 0, None
+
+    @staticmethod
+    def make(rng):
+        floor = np.c_[rng.uniform(-8, 8, (700, 2)), np.full(700, -1.7)]
+        parts, labels = [floor], [np.zeros(700)]
+        for kind, count, size in ((1, 250, (2.0, 2.0, 1.5)), (2, 80, (0.1, 0.1, 3.0))):
+            for _ in range(3):
+                at = np.append(rng.uniform(-7, 7, 2), -1.6)
+                parts.append(at + rng.uniform(0, 1, (count, 3)) * size)
+                labels.append(np.full(count, kind))
+        points = np.concatenate(parts).astype(np.float32)
+        scan = Scan(points, np.full(len(points), 0.5, np.float32))
+        return Frame(scan, labels=np.concatenate(labels).astype(np.uint8))
+
+    def __len__(self):
+        return len(self.frames)
+
+    def __getitem__(self, index):
+        self.draws += 1
+        if self.draws == self.interrupt_at:
+            raise KeyboardInterrupt
+        return self.frames[index]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("classes") / "three.yaml"
+    path.write_text("name: three\nclasses: [{name: floor}, {name: box}, {name: pole}]\n", encoding="utf-8")
+    network = NetworkConfig(width=0.25, embedding_dim=8, voxel_size_m=0.3)
+    return FinetuneConfig(class_set=str(path), network=network, steps=6, save_every=2, threads=1, notice="a test")
+
+
+def losses(out):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(out.with_name(f"{out.stem}.training")))
+    events.Reload()
+    return {event.step: event.value for event in events.Scalars("loss")}
+
+
+def equal_tensors(a, b):
+    first, second = load_file(a), load_file(b)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_trained_student_labels_streets_it_never_saw(config, tmp_path):
+    out = tmp_path / "student.safetensors"
+    longer = replace(config, steps=60, save_every=60, learning_rate=0.01)
+    report = finetune(Street(6), Street(2, seed=9), longer, out, command="the command")
+    assert report["miou"] > 0.85
+    assert set(report["iou"]) == {"floor", "box", "pole"}
+    assert (report["frames"], report["command"]) == (2, "the command")
+    segmenter = Segmenter.load(SegmenterConfig(checkpoint=str(out), device="cpu"))
+    frame = Street(1, seed=9).frames[0]
+    assert np.mean(segmenter.segment(frame.scan).class_id == frame.labels) > 0.9
+    curve = losses(out)
+    assert curve[59] < 0.5 * curve[0]
+
+
+def test_the_card_says_what_was_learned_from_what(config, tmp_path):
+    out = tmp_path / "student.safetensors"
+    finetune(Street(1), Street(0), replace(config, steps=1), out, command="the command")
+    _, card = load_checkpoint(out)
+    assert card.text_model == "none: learned with labels"
+    assert (card.notice, card.created_by, card.network) == ("a test", "the command", config.network)
+    assert card.class_set.names == ("floor", "box", "pole")
+    assert len(card.data_sha256) == 64
+    assert card.licences["data"]
+    assert card.versions["torch"] == torch.__version__
+
+
+def test_the_notice_of_the_world_is_the_default():
+    assert FinetuneConfig().notice == "synthetic world, learned with labels, not for the road"
+
+
+def test_equal_seeds_give_equal_bits_and_others_do_not(config, tmp_path):
+    paths = [tmp_path / f"{name}.safetensors" for name in ("a", "b", "c")]
+    for path, seed in zip(paths, (0, 0, 1), strict=True):
+        finetune(Street(3), Street(0), replace(config, seed=seed, steps=3), path)
+    assert equal_tensors(paths[0], paths[1])
+    assert not equal_tensors(paths[0], paths[2])
+
+
+def test_an_interrupted_run_resumes_as_if_unbroken(config, tmp_path):
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    finetune(Street(3), Street(0), config, whole)
+    street = Street(3)
+    street.interrupt_at = 3 + 2 * 5  # three draws of the survey, two a step: in the middle of step 5
+    with pytest.raises(KeyboardInterrupt):
+        finetune(street, Street(0), config, broken)
+    load_checkpoint(broken)
+    with safe_open(tmp_path / "broken.training" / "state.safetensors", framework="pt") as file:
+        assert file.metadata()["step"] == "4"
+    resumed = Street(3)
+    finetune(resumed, Street(0), config, broken, resume=True)
+    assert resumed.draws == 3 + 2 * 2
+    assert equal_tensors(whole, broken)
+    expected, found = losses(whole), losses(broken)
+    assert all(found[step] == pytest.approx(expected[step], abs=1e-6) for step in range(6))
+    assert equal_tensors(
+        tmp_path / "whole.training" / "state.safetensors", tmp_path / "broken.training" / "state.safetensors"
+    )
+
+
+def test_a_run_with_other_settings_is_not_resumed(config, tmp_path):
+    out = tmp_path / "student.safetensors"
+    finetune(Street(1), Street(0), replace(config, steps=2), out)
+    with pytest.raises(BadCheckpoint, match="other settings"):
+        finetune(Street(1), Street(0), config, out, resume=True)
+    with pytest.raises(BadCheckpoint, match="other settings"):
+        finetune(Street(2), Street(0), replace(config, steps=2), out, resume=True)
+    (tmp_path / "student.training" / "state.safetensors").write_bytes(b"no state")
+    with pytest.raises(BadCheckpoint, match="saved training state"):
+        finetune(Street(1), Street(0), replace(config, steps=2), out, resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_last_good_checkpoint(config, tmp_path, monkeypatch):
+    out = tmp_path / "student.safetensors"
+    calls = []
+
+    def breaks_at_third(logits, *rest):
+        calls.append(out.read_bytes() if out.exists() else b"")
+        return real(logits, *rest) * (float("nan") if len(calls) == 4 else 1.0)
+
+    real = module.supervised_loss
+    monkeypatch.setattr(module, "supervised_loss", breaks_at_third)
+    with pytest.raises(Diverged, match="step 3"):
+        finetune(Street(2), Street(0), config, out)
+    assert out.read_bytes() == calls[2] != b""
+    load_checkpoint(out)
+
+
+def test_frames_without_labels_are_refused_before_anything_is_written(config, tmp_path):
+    street = Street(2)
+    street.frames[1] = replace(street.frames[1], labels=None)
+    with pytest.raises(BadDataset, match="frame 1 has none"):
+        finetune(street, Street(0), config, tmp_path / "student.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_learning_rate_rises_then_falls():
+    rates = [one_cycle(step / 100, 0.1) for step in range(100)]
+    assert max(rates) == rates[10] == 1.0
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+    assert one_cycle(0.0, 0.0) == 1.0
+
+
+def test_settings_of_the_command_line_get_their_types():
+    given = {"steps": "7", "learning_rate": "1e-3", "augment.flip": "false", "network.preset": "14a"}
+    assert parsed(given) == {"steps": 7, "learning_rate": 1e-3, "augment.flip": False, "network.preset": "14a"}
+    assert parsed({"steps": "seven"}) == {"steps": "seven"}
+
+
+@pytest.mark.parametrize("text", ["5", "5:5", "9:5", "a:b", "-1:5", ""])
+def test_seeds_that_are_no_range_are_refused(text):
+    with pytest.raises(BadConfig, match="A:B"):
+        seed_range(text)
+
+
+def test_augmentation_is_on_by_default():
+    assert FinetuneConfig().augment == AugmentConfig()
+    assert AugmentConfig().rotate
+    assert AugmentConfig().flip
