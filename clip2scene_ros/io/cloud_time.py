@@ -34,20 +34,22 @@ def read_time(cloud: CheckedCloud) -> Array | None:
 
 
 def _from_floats(values: Array, single: bool, stamp_ns: int) -> Array:
+    """Turn raw times into offsets [ns], in place: large temporary arrays cost more than the arithmetic."""
     finite = np.isfinite(values)
-    sample = values[finite][:: max(1, len(values) // SAMPLE)]
+    sample = values[:: max(1, len(values) // SAMPLE)]
+    sample = sample[np.isfinite(sample)]
     if not len(sample):
         return np.zeros(len(values), dtype=np.int64)
     low, high = (float(q) for q in np.quantile(sample, (0.01, 0.99)))  # a few broken points decide nothing
     if is_offset(low, high, single):
-        offsets = values * unit_ns(max(abs(low), abs(high)))
+        values *= unit_ns(max(abs(low), abs(high)))
     else:
-        unit = 1.0 if high >= EPOCH_NS else unit_ns(high - low)
-        offsets = _since_stamp(values, unit, low, stamp_ns)
+        _since_stamp(values, 1.0 if high >= EPOCH_NS else unit_ns(high - low), low, stamp_ns)
     limit = MAX_SWEEP_S * NANOSECONDS
-    offsets = np.clip(np.rint(offsets), -limit, limit)
-    offsets[~finite] = 0.0
-    whole: Array = offsets.astype(np.int64)
+    np.clip(np.rint(values, out=values), -limit, limit, out=values)
+    if not finite.all():
+        values[~finite] = 0.0
+    whole: Array = values.astype(np.int64)
     return whole
 
 
@@ -64,12 +66,14 @@ def unit_ns(extent: float) -> float:
     return next((unit for bound, unit in UNITS_NS if extent < bound), 1.0)
 
 
-def _since_stamp(values: Array, unit: float, low: float, stamp_ns: int) -> Array:
+def _since_stamp(values: Array, unit: float, low: float, stamp_ns: int) -> None:
     """Subtract the stamp in the values' own unit, so that the large parts cancel before anything is rounded."""
     whole, rest = divmod(stamp_ns, int(unit))
-    offsets: Array = (values - float(whole)) * unit - float(rest)
     if abs((low - float(whole)) * unit) <= MAX_SWEEP_S * NANOSECONDS:
-        return offsets
+        values -= float(whole)
+        values *= unit
+        values -= float(rest)
+        return
     near = values[values >= low - MAX_SWEEP_S * NANOSECONDS / unit]  # another clock: the first point is at the stamp
-    since_first: Array = (values - near.min()) * unit
-    return since_first
+    values -= near.min()
+    values *= unit
