@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from clip2scene_ros.frame import Array, Frame, View
+from clip2scene_training.world.appearance import appearance
+from clip2scene_training.world.cameras import base_from_camera, camera_model, render
 from clip2scene_training.world.config import SECOND_NS, WorldConfig
 from clip2scene_training.world.lidar import column_times_ns, sweep
 from clip2scene_training.world.scene import Box, Scene
@@ -27,6 +29,7 @@ class Drive:
         self.seed = seed
         self.config = config or WorldConfig()
         self.scene = Scene(seed, self.config)
+        self._light = appearance(seed)
 
     def __len__(self) -> int:
         """Return the number of sweeps in the drive."""
@@ -70,12 +73,38 @@ class Drive:
         views: tuple[View, ...] = self.views(stamp) if with_images else ()
         return Frame(swept.scan, views, self.world_from_lidar(stamp), swept.labels, swept.instances)
 
-    def views(self, stamp_ns: int) -> tuple[View, ...]:
-        """Return the images that belong to the sweep at `stamp_ns`."""
-        del stamp_ns
-        return ()
+    def image_stamps_ns(self, camera: int) -> Array:
+        """Return the (K,) int64 exposure times of a camera during the drive [ns].
 
-    def sweeps(self, count: int | None = None, *, start: int = 0, every: int = 1, images_every: int = 0) -> Iterator[Frame]:
+        Exposures come `image_hz` times a second. As in nuScenes, the first is when the LiDAR's beam, in the first
+        sweep, passes the direction the camera looks in; so the six are staggered over a turn.
+        """
+        share = ((180.0 - self.config.cameras[camera].yaw_deg) % 360.0) / 360.0
+        first = self.config.start_ns + round(share * self.config.sweep_ns)
+        count = int((self.config.duration_s - share * self.config.sweep_ns / SECOND_NS) * self.config.image_hz) + 1
+        return first + np.array([round(k * SECOND_NS / self.config.image_hz) for k in range(count)], np.int64)
+
+    def view(self, camera: int, image_stamp_ns: int, scan_stamp_ns: int) -> View:
+        """Return the image that a camera takes at a stamp, placed against the scan at another."""
+        mount, config = self.config.cameras[camera], self.config
+        model = camera_model(mount, config)
+        world_from_camera = self.world_from_base(np.array([image_stamp_ns]))[0] @ base_from_camera(mount)
+        rng = generator(self.seed, 21, camera, image_stamp_ns - config.start_ns)
+        image, labels = render(model, world_from_camera, self.scene, self.seconds(image_stamp_ns), self._light, rng)
+        camera_from_lidar = np.linalg.inv(world_from_camera) @ self.world_from_lidar(scan_stamp_ns)
+        return View(mount.name, image, model, camera_from_lidar, image_stamp_ns, labels)
+
+    def views(self, stamp_ns: int) -> tuple[View, ...]:
+        """Return the image nearest to a scan's stamp from each camera."""
+        found = []
+        for camera in range(len(self.config.cameras)):
+            stamps = self.image_stamps_ns(camera)
+            found.append(self.view(camera, int(stamps[np.argmin(np.abs(stamps - stamp_ns))]), stamp_ns))
+        return tuple(found)
+
+    def sweeps(
+        self, count: int | None = None, *, start: int = 0, every: int = 1, images_every: int = 0
+    ) -> Iterator[Frame]:
         """Yield `count` frames (all by default) from sweep `start` on, taking one in `every`.
 
         Images come with the first frame and every `images_every` frames after it; 0 makes none.

@@ -88,7 +88,13 @@ def _kerbside(f: Frontage) -> None:
             f.put(Label.MANMADE, furniture.bin_or_box(rng), s, 0.7)
         elif draw < 0.72:
             for k in range(int(rng.integers(1, 5))):
-                f.put(Label.BICYCLE, people.bicycle(rng, rider=False), s + 0.7 * k, 1.0, turn=np.pi / 2 + rng.normal(0, 0.15))
+                f.put(
+                    Label.BICYCLE,
+                    people.bicycle(rng, rider=False),
+                    s + 0.7 * k,
+                    1.0,
+                    turn=np.pi / 2 + rng.normal(0, 0.15),
+                )
         elif draw < 0.80:
             f.put(Label.MOTORCYCLE, people.motorcycle(rng, rider=False), s, 0.9, turn=rng.normal(0.6, 0.5))
         elif draw < 0.86:
@@ -107,7 +113,7 @@ def _verge(f: Frontage) -> None:
     out, planted = (verge / 2 if verge else 0.9), f.rng.uniform(0.5, 1.0)
     for s in f.spots(float(f.rng.uniform(5, 11)), gap_m=2.0):
         if f.rng.random() < planted:
-            f.put(Label.VEGETATION, plants.tree(f.rng), s, out, turn=f.rng.uniform(0, 6))
+            f.put(Label.VEGETATION, plants.street_tree(f.rng), s, out, turn=f.rng.uniform(0, 6))
     if verge > 1.5 and f.rng.random() < 0.5:
         for s in f.spots(float(f.rng.uniform(2, 5)), gap_m=2.0, jitter=0.8):
             f.put(Label.VEGETATION, plants.bush(f.rng), s, out + f.rng.normal(0, 0.15), turn=f.rng.uniform(0, 6))
@@ -119,16 +125,18 @@ def _parked(f: Frontage) -> None:
         _roadworks(f)
         return
     fill, rng = f.rng.uniform(0.3, 0.95), f.rng
-    out = -f.town.sides[f.side].parking_m / 2
     for low, high in f.stretches(2.0, past_m=6.0):
         s = low + rng.uniform(0, 3)
         while s < high - 5:
             mesh, label = _vehicle(rng)
+            if 2 * float(mesh.bounds[1, 1]) + 0.2 > f.town.sides[f.side].parking_m:  # it would stand in the lane
+                mesh, label = cars.car(rng), Label.CAR
             length = float(mesh.bounds[1, 0] - mesh.bounds[0, 0])
             if rng.random() < fill and s + length < high:
                 turn = np.pi * (f.side == 1) + np.pi * (rng.random() < 0.04)
                 facing = np.pi if f.side else 0.0
-                f.put(label, mesh, s + length / 2, out + rng.normal(0, 0.08), turn=turn - facing + rng.normal(0, 0.02))
+                out = -0.12 - float(mesh.bounds[1, 1]) - abs(rng.normal(0, 0.08))
+                f.put(label, mesh, s + length / 2, out, turn=turn - facing + rng.normal(0, 0.02))
             s += length + rng.uniform(0.6, 2.0)
 
 
@@ -154,8 +162,13 @@ def _roadworks(f: Frontage) -> None:
         f.put(Label.TRAFFIC_CONE, furniture.traffic_cone(rng), float(s), -width * (k + 1) / 5 + 0.2, on_road=True)
     _row(f, low + 5.5, high - 1, -width + 0.25)
     if rng.random() < 0.6 and width > 2.0:
-        mesh = trucks.roller(rng) if rng.random() < 0.5 else trucks.wheel_loader(rng)
-        f.put(Label.CONSTRUCTION_VEHICLE, mesh, (low + high) / 2, 1.0, turn=np.pi * (rng.random() < 0.5))
+        f.put(
+            Label.CONSTRUCTION_VEHICLE,
+            trucks.roller(rng),
+            (low + high) / 2,
+            0.25 - width / 2,
+            turn=np.pi * (rng.random() < 0.5),
+        )
 
 
 def _row(f: Frontage, low: float, high: float, out: float) -> None:
@@ -210,7 +223,13 @@ def _scatter(f: Frontage, count: int, near: float, far: float, bushes: float) ->
             continue
         for _ in range(int(count * (high - low) / (f.block.end_m - f.block.start_m))):
             mesh = plants.bush(f.rng) if f.rng.random() < bushes else plants.tree(f.rng)
-            f.put(Label.VEGETATION, mesh, f.rng.uniform(low, high), f.edge + f.rng.uniform(near, far), turn=f.rng.uniform(0, 6))
+            f.put(
+                Label.VEGETATION,
+                mesh,
+                f.rng.uniform(low, high),
+                f.edge + f.rng.uniform(near, far),
+                turn=f.rng.uniform(0, 6),
+            )
 
 
 def _boundary(f: Frontage, out: float, chance: float) -> None:

@@ -208,7 +208,9 @@ def _mesh(road: Road, patch: Patch, rng: np.random.Generator) -> Mesh:
         low = top[rim] * [1, 1, 0] + [0, 0, -0.3]
         base = len(top)
         i = np.arange(len(rim) - 1)
-        faces = np.concatenate([faces, np.stack([rim[i], rim[i + 1], base + i + 1], 1), np.stack([rim[i], base + i + 1, base + i], 1)])
+        faces = np.concatenate(
+            [faces, np.stack([rim[i], rim[i + 1], base + i + 1], 1), np.stack([rim[i], base + i + 1, base + i], 1)]
+        )
         top, texture = np.concatenate([top, low]), np.concatenate([texture, texture[rim] + [0, 0, -0.3]])
     count = len(faces)
     return Mesh(top.astype(np.float32), texture.astype(np.float32), faces.astype(np.int32),
@@ -221,7 +223,11 @@ def _plain(town: Town) -> Mesh:
     b = Builder()
     low, high = town.road.xy.min(axis=0) - 500, town.road.xy.max(axis=0) + 500
     color = _colors(town)["grass"]
-    b.quads(np.array([[(*low, -0.6), (high[0], low[1], -0.6), (*high, -0.6), (low[0], high[1], -0.6)]]), Material.GRASS, color)
+    b.quads(
+        np.array([[(*low, -0.6), (high[0], low[1], -0.6), (*high, -0.6), (low[0], high[1], -0.6)]]),
+        Material.GRASS,
+        color,
+    )
     middle = (low + high) / 2
     angle = np.linspace(0, 2 * np.pi, 49)
     ring = middle + 0.46 * np.stack([np.cos(angle), np.sin(angle)], axis=1) * (high - low)

@@ -53,7 +53,9 @@ def column_times_ns(config: LidarConfig) -> Array:
     return np.arange(config.columns, dtype=np.int64) * round(SECOND_NS / config.rate_hz) // config.columns
 
 
-def sweep(config: LidarConfig, stamp_ns: int, start_s: float, poses: Array, scene: Scene, rng: np.random.Generator) -> Sweep:
+def sweep(
+    config: LidarConfig, stamp_ns: int, start_s: float, poses: Array, scene: Scene, rng: np.random.Generator
+) -> Sweep:
     """Turn once.
 
     Args:

@@ -100,7 +100,11 @@ class Town:
 def plan(seed: int, config: WorldConfig) -> Town:
     """Return the plan of the town of `seed`; a longer drive only lengthens the street."""
     rng = generator(seed, 1)
-    layout = config.layout if config.layout != "any" else str(rng.choice(["straight", "crossing", "curve"], p=[0.3, 0.45, 0.25]))
+    layout = (
+        config.layout
+        if config.layout != "any"
+        else str(rng.choice(["straight", "crossing", "curve"], p=[0.3, 0.45, 0.25]))
+    )
     character = rng.dirichlet((1.8, 1.8, 1.1, 0.8, 0.6, 0.8))
     lanes, lane_m = 1 + int(rng.random() < 0.22), float(rng.uniform(2.9, 3.5))
     kerb_m = float(rng.uniform(0.09, 0.18))
@@ -116,12 +120,14 @@ def plan(seed: int, config: WorldConfig) -> Town:
 
 
 def _side(rng: np.random.Generator) -> Side:
-    parking = float(rng.uniform(2.1, 2.5)) if rng.random() < 0.38 else 0.0
+    parking = float(rng.uniform(2.2, 2.8)) if rng.random() < 0.38 else 0.0
     verge = float(rng.uniform(1.2, 3.5)) if rng.random() < 0.62 else 0.0
     return Side(parking, verge, float(rng.uniform(1.8, 4.0)))
 
 
-def _blocks(seed: int, config: WorldConfig, layout: str, character: np.ndarray[tuple[int], np.dtype[np.float64]]) -> tuple[Block, ...]:
+def _blocks(
+    seed: int, config: WorldConfig, layout: str, character: np.ndarray[tuple[int], np.dtype[np.float64]]
+) -> tuple[Block, ...]:
     end = TOP_SPEED * config.duration_s + AHEAD_M
     ahead, behind = [], []
     s, index = 0.0, 0
@@ -138,7 +144,9 @@ def _blocks(seed: int, config: WorldConfig, layout: str, character: np.ndarray[t
     return (*reversed(behind), *ahead)
 
 
-def _block(seed: int, layout: str, character: np.ndarray[tuple[int], np.dtype[np.float64]], index: int, start: float) -> Block:
+def _block(
+    seed: int, layout: str, character: np.ndarray[tuple[int], np.dtype[np.float64]], index: int, start: float
+) -> Block:
     rng = generator(seed, 2, index + 1000)
     length = float(np.round(rng.uniform(45, 75)))
     right, left = (str(z) for z in rng.choice(ZONES, 2, p=character))

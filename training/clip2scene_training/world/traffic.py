@@ -155,7 +155,9 @@ def ego(town: Town) -> Ego:
             changes.append((float(start), way))
             way = -way
     speed, swell = rng.uniform(6.0, 9.6), rng.uniform(0.05, 0.2)
-    return Ego(town, float(speed), float(swell), float(rng.uniform(0.25, 0.6)), float(rng.uniform(0, 6.28)), d, tuple(changes))
+    return Ego(
+        town, float(speed), float(swell), float(rng.uniform(0.25, 0.6)), float(rng.uniform(0, 6.28)), d, tuple(changes)
+    )
 
 
 def actors(town: Town, config: WorldConfig) -> list[Actor]:
@@ -169,7 +171,7 @@ def actors(town: Town, config: WorldConfig) -> list[Actor]:
 def _traffic_vehicle(rng: np.random.Generator) -> list[tuple[Label, Mesh, float]]:
     """Return a vehicle and what it tows: (class, mesh, how far its centre trails)."""
     draw = rng.random()
-    if draw < 0.74:
+    if draw < 0.72:
         found = [(Label.CAR, cars.car(rng), 0.0)]
     elif draw < 0.84:
         found = [(Label.TRUCK, trucks.truck(rng), 0.0)]
@@ -198,11 +200,15 @@ def _same_way(town: Town, config: WorldConfig) -> list[Actor]:
             gap = NEAREST_M + rng.uniform(0, 25)
             while gap < 120:
                 chain = _traffic_vehicle(rng)
-                extent = max(float(m.bounds[1, 0]) for _, m, _ in chain) + max(-float(m.bounds[0, 0]) + g for _, m, g in chain)
+                extent = max(float(m.bounds[1, 0]) for _, m, _ in chain) + max(
+                    -float(m.bounds[0, 0]) + g for _, m, g in chain
+                )
                 sway = (rng.uniform(0, 2.0), rng.uniform(0.2, 0.5), rng.uniform(0, 6))
                 d = -(lane + 0.5) * town.lane_m + rng.normal(0, 0.12)
                 lead = gap + extent if way > 0 else gap
-                found += [Actor(label, mesh, (way * lead - trail, d), follows=True, sway=sway) for label, mesh, trail in chain]
+                found += [
+                    Actor(label, mesh, (way * lead - trail, d), follows=True, sway=sway) for label, mesh, trail in chain
+                ]
                 gap += extent + rng.uniform(12, 60) * _spaced(config.traffic)
     return found
 
@@ -218,7 +224,9 @@ def _oncoming(town: Town, config: WorldConfig) -> list[Actor]:
             d = (lane + 0.5) * town.lane_m + rng.normal(0, 0.12)
             chain = _traffic_vehicle(rng)
             found += [Actor(label, mesh, (s + trail, d), -speed, turn=np.pi) for label, mesh, trail in chain]
-            s += sum(float(m.bounds[1, 0] - m.bounds[0, 0]) for _, m, _ in chain) + rng.uniform(10, 70) * _spaced(config.traffic)
+            s += sum(float(m.bounds[1, 0] - m.bounds[0, 0]) for _, m, _ in chain) + rng.uniform(10, 70) * _spaced(
+                config.traffic
+            )
     return found
 
 
@@ -233,8 +241,10 @@ def _cyclists(town: Town, config: WorldConfig) -> list[Actor]:
             sign = 2 * side - 1
             mesh = people.bicycle(rng, rider=True)
             motion = -sign * speed
-            found.append(Actor(Label.BICYCLE, mesh, (s, sign * (town.lanes_m - 0.35)), motion, turn=np.pi * (side == 1)))
-            s += rng.uniform(12, 55) * _spaced(config.traffic)
+            found.append(
+                Actor(Label.BICYCLE, mesh, (s, sign * (town.lanes_m - 0.35)), motion, turn=np.pi * (side == 1))
+            )
+            s += rng.uniform(18, 80) * _spaced(config.traffic)
     return found
 
 
@@ -258,5 +268,5 @@ def _on_foot(town: Town, config: WorldConfig) -> list[Actor]:
                     (s + rng.normal(0, 0.7), sign * rng.uniform(inner, outer)), float(speed), turn=heading, lift=True,
                     limbs=figure.limbs if speed else (), hip_m=figure.hip_m, stride_hz=0.65 * abs(speed),
                 ))  # fmt: skip
-            s += rng.exponential(9.0) * _spaced(config.traffic) + 0.8
+            s += rng.exponential(13.0) * _spaced(config.traffic) + 0.8
     return found

@@ -92,7 +92,9 @@ def _shops(b: Builder, rng: np.random.Generator, width: float, ground: float) ->
     for i in range(count):
         x = -width / 2 + (i + 0.5) * pitch
         hue = tuple(rng.uniform(0.08, 0.75, 3))
-        b.box((pitch * 0.82, 0.08, ground * 0.62), (x, 0.02, ground * 0.36), Material.WINDOW, PANE * rng.uniform(0.8, 2.5))
+        b.box(
+            (pitch * 0.82, 0.08, ground * 0.62), (x, 0.02, ground * 0.36), Material.WINDOW, PANE * rng.uniform(0.8, 2.5)
+        )
         b.box((pitch * 0.9, 0.15, 0.55), (x, 0.06, ground * 0.84), Material.PLASTIC, hue)
         if rng.random() < 0.4:
             awning = [[(x - pitch * 0.4, 0.1, ground * 0.78), (x + pitch * 0.4, 0.1, ground * 0.78),
@@ -118,7 +120,9 @@ def house(rng: np.random.Generator, width: float, depth: float) -> Mesh:
         b.quads(np.array(quad), Material.ROOF, tiles)
     size = (rng.uniform(0.9, 1.6), rng.uniform(1.0, 1.5))
     _storeys(b, rng, width, depth, 0.5, eaves, floor=2.7, bay=size[0] + rng.uniform(1.2, 2.2), size=size)
-    b.box((1.1, 0.1, 2.1), (rng.uniform(-0.25, 0.25) * width, 0.02, 1.05), Material.WOOD, tuple(rng.uniform(0.1, 0.5, 3)))
+    b.box(
+        (1.1, 0.1, 2.1), (rng.uniform(-0.25, 0.25) * width, 0.02, 1.05), Material.WOOD, tuple(rng.uniform(0.1, 0.5, 3))
+    )
     b.box((0.6, 0.6, 1.6), (width * 0.2, -depth * 0.6, ridge), Material.BRICK, (0.42, 0.22, 0.17))
     if rng.random() < 0.5:
         b.box((2.8, 5.0, 2.6), (width / 2 + 1.4, -depth / 2, 1.3), material, color)

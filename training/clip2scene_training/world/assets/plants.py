@@ -9,7 +9,14 @@ from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Mesh
 
 GREENS = np.array(
-    [(0.13, 0.26, 0.07), (0.20, 0.33, 0.10), (0.10, 0.20, 0.08), (0.28, 0.36, 0.12), (0.36, 0.32, 0.12), (0.17, 0.24, 0.05)]
+    [
+        (0.13, 0.26, 0.07),
+        (0.20, 0.33, 0.10),
+        (0.10, 0.20, 0.08),
+        (0.28, 0.36, 0.12),
+        (0.36, 0.32, 0.12),
+        (0.17, 0.24, 0.05),
+    ]
 )
 BARKS = np.array([(0.22, 0.16, 0.11), (0.32, 0.28, 0.24), (0.16, 0.12, 0.10)])
 
@@ -37,6 +44,11 @@ def tree(rng: np.random.Generator) -> Mesh:
     """Return a broad-leaved tree, a poplar, a conifer, a palm or a young street tree."""
     kind = rng.choice(5, p=[0.48, 0.12, 0.18, 0.05, 0.17])
     return (_broadleaf, _poplar, _conifer, _palm, _young)[kind](rng)
+
+
+def street_tree(rng: np.random.Generator) -> Mesh:
+    """Return a tree that people can walk under or past."""
+    return (_broadleaf, _poplar, _palm, _young)[rng.choice(4, p=[0.55, 0.12, 0.05, 0.28])](rng)
 
 
 def _trunk(rng: np.random.Generator, b: Builder, height: float, radius: float) -> Array:

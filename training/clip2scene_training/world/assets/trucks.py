@@ -8,7 +8,9 @@ from clip2scene_training.world.assets.cars import DARK, GLASS, lights, paint
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Color, Mesh
 
-LIVERIES = np.array([(0.75, 0.10, 0.08), (0.85, 0.62, 0.10), (0.12, 0.35, 0.60), (0.82, 0.82, 0.80), (0.12, 0.42, 0.25)])
+LIVERIES = np.array(
+    [(0.75, 0.10, 0.08), (0.85, 0.62, 0.10), (0.12, 0.35, 0.60), (0.82, 0.82, 0.80), (0.12, 0.42, 0.25)]
+)
 BOXES = np.array([(0.85, 0.85, 0.83), (0.75, 0.74, 0.70), (0.20, 0.30, 0.50), (0.60, 0.15, 0.12), (0.80, 0.55, 0.12)])
 SITE_YELLOWS = np.array([(0.85, 0.60, 0.06), (0.90, 0.72, 0.10), (0.85, 0.40, 0.08), (0.75, 0.72, 0.60)])
 
@@ -128,7 +130,9 @@ def trailer(rng: np.random.Generator) -> Mesh:
     b.box((length, width, tall), (0, 0, floor + tall / 2), cover, pick(rng, BOXES))
     b.box((length, width * 0.45, 0.2), (0, 0, floor - 0.1), Material.METAL, DARK)
     b.box((0.05, width, 0.25), (-length / 2 - 0.03, 0, floor - 0.2), Material.RETRO, (0.8, 0.25, 0.15))
-    b.tube((length / 2, 0, floor - 0.25), (length / 2 + (0.2, 1.6, 1.1)[kind], 0, floor - 0.35), 0.06, Material.METAL, DARK)
+    b.tube(
+        (length / 2, 0, floor - 0.25), (length / 2 + (0.2, 1.6, 1.1)[kind], 0, floor - 0.35), 0.06, Material.METAL, DARK
+    )
     axles = ((-0.42, -0.32, -0.22), (-0.3, 0.3), (-0.05,))[kind]
     b.wheels([a * length for a in axles], width - 0.3, 0.48 if kind < 2 else 0.3, 0.28)
     if kind == 0:
@@ -180,7 +184,9 @@ def wheel_loader(rng: np.random.Generator) -> Mesh:
     _cabin(b, (-0.1, 0, 2.4), (1.3, 1.3, 1.5), color)
     for side in (-1, 1):
         b.tube((0.6, side * 0.55, 1.7), (2.9, side * 0.55, 0.6 + lift), 0.14, Material.PAINT, color, sides=4)
-    b.prism([(2.7, 0.1 + lift), (3.7, 0.1 + lift), (3.0, 0.4 + lift), (2.8, 1.2 + lift)], 1.35, Material.METAL, (0.25,) * 3)
+    b.prism(
+        [(2.7, 0.1 + lift), (3.7, 0.1 + lift), (3.0, 0.4 + lift), (2.8, 1.2 + lift)], 1.35, Material.METAL, (0.25,) * 3
+    )
     b.wheels((-1.6, 1.3), 1.95, 0.75, 0.55)
     return b.mesh()
 
