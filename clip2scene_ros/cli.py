@@ -33,29 +33,39 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def demo(args: argparse.Namespace) -> int:
     """Write a drive, play it into the live node over DDS, score and picture its labels."""
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # the demo is no other computer's business
     from clip2scene_ros.demo import DemoFolder, StageClock, labelled_frames, score
+    from clip2scene_ros.nodes.replay import play_and_record, start_node
     from clip2scene_ros.report import headline, table, write_report
     from clip2scene_ros.viewer import open_viewer
 
+    # All that can be wrong is found here, before the long work: extras, folder, checkpoint.
+    made_by = {**_world_version(), "seed": args.seed, "seconds": args.seconds}
     folder, clock, viewer = DemoFolder(args.out), StageClock(say), open_viewer(args.viewer)
-    student = _student(args)  # the node has its own; this one is for its words, and to fail before the long work
+    student, namespace = _student(args), f"clip2scene_demo_{os.getpid()}"
     class_set, notice = student.class_set, student.card.notice
-    drive = {**_world_version(), "seed": args.seed, "seconds": args.seconds}
+
     with clock.stage("drive") as note:
-        kept = folder.keep_or_write_drive(drive, lambda path: _write_drive(args, path, overwrite=True))
+        kept = folder.keep_or_write_drive(made_by, lambda path: _write_drive(args, path, overwrite=True))
         note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
     with clock.stage("live") as note:
-        latency_ms = _play(args, folder.drive, folder.labelled, note)
+        bar = Progress(args.quiet).counter("live")
+        with start_node(_parameters(args), namespace=namespace) as node:
+            played = play_and_record(
+                folder.drive, folder.labelled, namespace=namespace, overwrite=True, progress=bar, check=node.check
+            )
+        note(f"{played.labelled} of {played.sent} clouds labelled by the node, over DDS")
     with clock.stage("score") as note:
-        source = {"drive": drive, "config": args.segmenter, "command": args.command_line}
-        result, report = score(folder, class_set, latency_ms, **source)
+        source = {"drive": made_by, "config": args.segmenter, "command": args.command_line}
+        result, report = score(folder, class_set, played.latency_ms, **source)
         write_report(folder.report, report)
         note(f"{result.frames} scans against their ground truth")
     with clock.stage("picture") as note:
-        _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}. {notice}")
+        _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}; {notice}.")
         note("the scan with most classes")
+    clock.total()
     say(f"\n{table(report)}\n  from sending a cloud to receiving its labels, between two processes\n")
-    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.report}\n\n{notice}")
+    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.report}\n\n{notice}.")
     with labelled_frames(folder, class_set) as labelled:
         viewer.show(labelled, class_set, notice)
     viewer.wait()
@@ -111,7 +121,7 @@ def evaluate(args: argparse.Namespace) -> int:
         command=args.command_line,
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    _draw(picture_path, result, args.bag.name, f"{headline(report)}. {segmenter.card.notice}")
+    _draw(picture_path, result, args.bag.name, f"{headline(report)}; {segmenter.card.notice}.")
     write_report(report_path, report)
     say(f"{table(report)}\n{report_path}\n{picture_path}")
     return terminal.OK
@@ -161,25 +171,11 @@ def _world_version() -> dict[str, str]:
     return {"version": version.WORLD_VERSION, "source_sha256": sha256_of(Path(version.__file__).parent)}
 
 
-def _play(args: argparse.Namespace, drive: Path, labelled: Path, note: Callable[[str], None]) -> list[float]:
-    """Play the drive into a live node of its own, which no other node hears; return each cloud's latency [ms]."""
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+def _parameters(args: argparse.Namespace) -> dict[str, object]:
+    """Return the segmenter's settings as parameters of the live node."""
     from clip2scene_ros.config import settings_of
-    from clip2scene_ros.nodes.replay import play_and_record, start_node
 
-    namespace = f"clip2scene_demo_{os.getpid()}"
-    parameters = {f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)}
-    with start_node(parameters, namespace=namespace) as node:
-        replay = play_and_record(
-            drive,
-            labelled,
-            namespace=namespace,
-            overwrite=True,
-            progress=Progress(args.quiet).counter("live"),
-            check=node.check,
-        )
-    note(f"{replay.labelled} of {replay.sent} clouds labelled by the node, over DDS")
-    return replay.latency_ms
+    return {f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)}
 
 
 def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:

@@ -80,7 +80,7 @@ class StageClock:
     def __init__(self, tell: Callable[[str], None]) -> None:
         """Measure stages; `tell` is called with a line when one has ended."""
         self.seconds: dict[str, float] = {}
-        self._tell = tell
+        self._tell, self._start = tell, time.monotonic()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Callable[[str], None]]:
@@ -89,6 +89,10 @@ class StageClock:
         yield notes.append
         self.seconds[name] = time.monotonic() - start
         self._tell(f"{name:<8} {self.seconds[name]:6.1f} s  {', '.join(notes)}")
+
+    def total(self) -> None:
+        """Tell the seconds since the clock was made."""
+        self._tell(f"{'total':<8} {time.monotonic() - self._start:6.1f} s")
 
 
 def score(

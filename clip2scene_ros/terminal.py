@@ -60,7 +60,7 @@ def explain(error: Exception) -> str:
         return " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
         extra = EXTRAS[(error.name or "").split(".")[0]]
-        return f"this needs the Python package `{error.name}`: pip install 'clip2scene_ros[{extra}]'."
+        return f"this needs the Python package `{error.name}`: pip install '.[{extra}]' in the source folder."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     text = " ".join(str(error).split()) or "no message"

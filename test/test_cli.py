@@ -330,9 +330,9 @@ def raising(error: BaseException) -> object:
     [
         (BadBag("x", "That is no bag."), 1, "clip2scene: error: That is no bag.\n"),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "clip2scene: error: No such file: a.txt\n"),
-        (ModuleNotFoundError("no", name="rclpy.node"), 1, "clip2scene_ros[ros]"),
-        (ModuleNotFoundError("no", name="viser"), 1, "clip2scene_ros[viewer]"),
-        (ModuleNotFoundError("no", name="embreex"), 1, "clip2scene_ros[train]"),
+        (ModuleNotFoundError("no", name="rclpy.node"), 1, "pip install '.[ros]'"),
+        (ModuleNotFoundError("no", name="viser"), 1, "pip install '.[viewer]'"),
+        (ModuleNotFoundError("no", name="embreex"), 1, "pip install '.[train]'"),
         (ZeroDivisionError("by\nzero"), 1, "unexpected ZeroDivisionError: by zero (CLIP2SCENE_DEBUG=1 shows where)\n"),
         (KeyboardInterrupt(), 130, "clip2scene: interrupted.\n"),
         (terminal.Terminated(), 143, "clip2scene: interrupted.\n"),
