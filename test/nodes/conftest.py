@@ -189,7 +189,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from clip2scene_ros.student.networks import build_network
 
     torch.manual_seed(0)
-    network_config, class_set = NetworkConfig(preset="tiny", width=0.5), load_class_set("world")
+    network_config, class_set = NetworkConfig(preset="tiny"), load_class_set("world")
     card = CheckpointCard(
         network=network_config,
         class_set=class_set,
