@@ -32,7 +32,7 @@ class WorldDataset:
     Args:
         seeds: one scene each; frames come in the order of the seeds, then of time.
         sweeps_per_scene: frames taken from each scene.
-        cache_dir: where scenes are kept; made when absent.
+        cache_dir: where scenes are kept; made when absent. None takes `clip2scene_ros/world` in the user's cache.
         workers: processes that generate; 1 generates in this one.
         with_images: six camera images and their labels with each frame.
         every: sweeps between two frames; 14 sweeps are 0.7 s, some 5 m.
@@ -44,7 +44,7 @@ class WorldDataset:
         self,
         seeds: Sequence[int],
         sweeps_per_scene: int,
-        cache_dir: str | Path,
+        cache_dir: str | Path | None = None,
         *,
         workers: int = 2,
         with_images: bool = False,
@@ -59,7 +59,7 @@ class WorldDataset:
         self.config = replace(base, duration_s=seconds)
         self.seeds, self.sweeps_per_scene, self.every = tuple(seeds), sweeps_per_scene, every
         self.with_images = with_images
-        self._folder = Path(cache_dir)
+        self._folder = Path(cache_dir) if cache_dir is not None else user_cache()
         self._folder.mkdir(parents=True, exist_ok=True)
         self._paths = [self._folder / f"scene_{seed:06d}_{self.digest}.npz" for seed in self.seeds]
         self._open: tuple[int, list[Frame]] = (-1, [])
@@ -107,6 +107,11 @@ class WorldDataset:
                 progress(done, total)
 
 
+def user_cache() -> Path:
+    """Return the world's folder in the user's cache ($XDG_CACHE_HOME, else ~/.cache)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "clip2scene_ros" / "world"
+
+
 def _generate_scene(seed: int, path: Path, config: WorldConfig, count: int, every: int, with_images: bool) -> None:
     from clip2scene_training.world.drive import Drive
 
@@ -116,13 +121,13 @@ def _generate_scene(seed: int, path: Path, config: WorldConfig, count: int, ever
 
 def _save(path: Path, frames: list[Frame]) -> None:
     """Write a scene so that a reader sees all of it or nothing."""
-    arrays: dict[str, Array] = {"frames": np.int64(len(frames))}  # type: ignore[dict-item]
+    arrays: dict[str, Any] = {"frames": np.int64(len(frames))}
     for i, frame in enumerate(frames):
         arrays.update(_arrays(f"{i}.", frame))
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".scene_", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

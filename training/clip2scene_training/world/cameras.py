@@ -12,7 +12,7 @@ from clip2scene_training.world.config import CameraMount, WorldConfig
 from clip2scene_training.world.materials import Material, column
 from clip2scene_training.world.scene import Mover, Scene
 from clip2scene_training.world.textures import noise, surface_color
-from clip2scene_training.world.tracer import Rays, to_local
+from clip2scene_training.world.tracer import Layer, Rays, to_local
 
 MIRROR, GLOW = column("mirror"), column("glow")
 SHADOW_M = 90.0
@@ -87,7 +87,7 @@ def _pixels(camera: CameraModel, world_from_camera: Array, center: Array, radius
     return (spans[1][:, None] * camera.width + spans[0]).ravel()
 
 
-def _parts(mover: Mover, pose: Array, t: float) -> list[tuple[object, Array]]:
+def _parts(mover: Mover, pose: Array, t: float) -> list[tuple[Layer, Array]]:
     poses = mover.actor.parts(pose[None], np.array([t]))
     return [(layer, part[0]) for layer, part in zip(mover.layers, poses, strict=True)]
 
@@ -101,7 +101,7 @@ def _sky(directions: Array, light: Appearance) -> Array:
     cover = np.clip(1.2 * veil + 2.2 * light.clouds - 1.1, 0, 1)[:, None] * np.clip(up * 5, 0, 1)
     color = color + (np.array([0.90, 0.91, 0.93]) - color) * 0.75 * cover
     glow = np.clip(directions @ light.sun, 0, 1)[:, None]
-    return (color + light.sun_color * (0.10 * glow**8 + 0.8 * glow**400)).astype(np.float32)
+    return np.asarray(color + light.sun_color * (0.10 * glow**8 + 0.8 * glow**400), np.float32)
 
 
 def _lit(
@@ -168,4 +168,4 @@ def _developed(color: Array, light: Appearance, rng: np.random.Generator) -> Arr
     exposed = np.maximum(color * light.exposure * vignette, 0.0)
     toned = (exposed / (1.0 + 0.18 * exposed)) ** 0.72
     grain = rng.standard_normal(color.shape, dtype=np.float32) * light.noise
-    return np.clip(toned * 255.0 + grain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(toned * 255.0 + grain, 0, 255), np.uint8)

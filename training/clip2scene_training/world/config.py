@@ -83,4 +83,4 @@ class WorldConfig:
     @property
     def sweeps(self) -> int:
         """Return the number of whole sweeps in the drive."""
-        return int(math.floor(self.duration_s * self.lidar.rate_hz + 1e-6))
+        return math.floor(self.duration_s * self.lidar.rate_hz + 1e-6)

@@ -14,6 +14,8 @@ from clip2scene_training.world.road import Road
 from clip2scene_training.world.town import FAR_M, Block, Town, generator
 
 PAINT_LIFT_M = 0.006
+SKIRT_M = 0.3
+"""The sides of raised ground reach down to this far below the road."""
 WHITE = (0.80, 0.80, 0.77)
 YARD_M = 26.0
 """Yards, car parks and lawns are level this far behind the sidewalk; beyond, the terrain rolls."""
@@ -188,33 +190,35 @@ def _mesh(road: Road, patch: Patch, rng: np.random.Generator) -> Mesh:
     long, wide = patch.s[1] - patch.s[0], patch.d[1] - patch.d[0]
     step = 2.5 if patch.rolling else 5.0
     rows, columns = max(1, int(np.ceil(long / step))), (max(1, int(np.ceil(wide / 2.5))) if patch.rolling else 1)
-    s, d = np.linspace(*patch.s, rows + 1), np.linspace(*patch.d, columns + 1)
-    grid_s, grid_d = np.meshgrid(s, d, indexing="ij")
-    z = np.full(grid_s.shape, patch.z)
-    if patch.rolling:
-        inside = np.minimum(np.arange(rows + 1), np.arange(rows + 1)[::-1])[:, None]
-        across = np.minimum(np.arange(columns + 1), np.arange(columns + 1)[::-1])[None]
-        rise = rng.uniform(-0.5, 1.0, z.shape) if patch.rolling >= 1.0 else rng.uniform(-1.0, 0.8, z.shape)
-        scale = 0.25 * patch.rolling if patch.rolling >= 1.0 else patch.rolling
-        z = z + rise * scale * (np.minimum(inside, across) > 0)
-    xy = road.point_at(grid_s, grid_d)
-    top = np.concatenate([xy, z[..., None]], axis=-1).reshape(-1, 3)
-    texture = np.stack([grid_s, grid_d, z], axis=-1).reshape(-1, 3)
+    s, d = np.meshgrid(np.linspace(*patch.s, rows + 1), np.linspace(*patch.d, columns + 1), indexing="ij")
+    z = _heights(patch, rows, columns, rng)
+    top = np.concatenate([road.point_at(s, d), z[..., None]], axis=-1).reshape(-1, 3)
+    texture = np.stack([s, d, z], axis=-1).reshape(-1, 3)
     index = np.arange((rows + 1) * (columns + 1)).reshape(rows + 1, columns + 1)
     a, b, c, e = (index[:-1, :-1].ravel(), index[1:, :-1].ravel(), index[1:, 1:].ravel(), index[:-1, 1:].ravel())
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, e], 1)])
     if patch.skirt:
         rim = np.concatenate([index[:, 0], index[-1, 1:], index[::-1, -1][1:], index[0, ::-1][1:]])
-        low = top[rim] * [1, 1, 0] + [0, 0, -0.3]
-        base = len(top)
-        i = np.arange(len(rim) - 1)
-        faces = np.concatenate(
-            [faces, np.stack([rim[i], rim[i + 1], base + i + 1], 1), np.stack([rim[i], base + i + 1, base + i], 1)]
-        )
-        top, texture = np.concatenate([top, low]), np.concatenate([texture, texture[rim] + [0, 0, -0.3]])
-    count = len(faces)
-    return Mesh(top.astype(np.float32), texture.astype(np.float32), faces.astype(np.int32),
-                np.full(count, patch.material, np.uint8), np.broadcast_to(np.float32(patch.color), (count, 3)))  # fmt: skip
+        this, below = np.arange(len(rim) - 1), len(top) + np.arange(len(rim) - 1)
+        walls = [np.stack([rim[this], rim[this + 1], below + 1], 1), np.stack([rim[this], below + 1, below], 1)]
+        faces = np.concatenate([faces, *walls])
+        top = np.concatenate([top, top[rim] * [1, 1, 0] + [0, 0, -SKIRT_M]])
+        texture = np.concatenate([texture, texture[rim] + [0, 0, -SKIRT_M]])
+    material = np.full(len(faces), patch.material, np.uint8)
+    color = np.broadcast_to(np.asarray(patch.color, np.float32), (len(faces), 3))
+    return Mesh(top.astype(np.float32), texture.astype(np.float32), faces.astype(np.int32), material, color)
+
+
+def _heights(patch: Patch, rows: int, columns: int, rng: np.random.Generator) -> Array:
+    """Return (rows + 1, columns + 1) heights [m]: level, or rolling inside a level rim so that patches join."""
+    z = np.full((rows + 1, columns + 1), patch.z)
+    if not patch.rolling:
+        return z
+    wild = patch.rolling >= 1.0
+    rise = rng.uniform(-0.5, 1.0, z.shape) if wild else rng.uniform(-1.0, 0.8, z.shape)
+    inside = np.zeros(z.shape)
+    inside[1:-1, 1:-1] = 1.0
+    return np.asarray(z + rise * (0.25 if wild else 1.0) * patch.rolling * inside)
 
 
 def _plain(town: Town) -> Mesh:

@@ -13,8 +13,8 @@ import trimesh
 from clip2scene_ros.frame import Array
 from clip2scene_training.world.materials import Material
 
-Color = Sequence[float]
-Vector = Sequence[float]
+Color = Sequence[float] | Array
+Vector = Sequence[float] | Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ BRICK = np.array([SURFACES[m].pattern == "brick" for m in Material])
 def _noise() -> Array:
     """Return (SIDE**3,) float32 smooth noise in [-1, 1] that tiles."""
     rng = np.random.default_rng(7)
-    volume = rng.standard_normal((SIDE, SIDE, SIDE)).astype(np.float32)
+    volume: Array = rng.standard_normal((SIDE, SIDE, SIDE)).astype(np.float32)
     for axis in range(3):
         for _ in range(2):
             volume = (np.roll(volume, 1, axis) + 2 * volume + np.roll(volume, -1, axis)) / 4
@@ -60,7 +60,7 @@ def surface_color(material: Array, color: Array, texcoord: Array, footprint_m: A
         which = np.flatnonzero(chosen[material])
         if len(which):
             tone[which] *= pattern(texcoord[which], footprint_m[which])
-    return np.clip(color * np.maximum(tone, 0.15)[:, None], 0.0, 1.0)
+    return np.asarray(np.clip(color * np.maximum(tone, 0.15)[:, None], 0.0, 1.0))
 
 
 def _paving(at: Array, footprint: Array) -> Array:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
+from embreex.mesh_construction import TriangleMesh  # type: ignore[import-untyped]
+from embreex.rtcore_scene import EmbreeScene  # type: ignore[import-untyped]
 
 from clip2scene_ros.frame import Array
 from clip2scene_training.world.mesh import Mesh, merge

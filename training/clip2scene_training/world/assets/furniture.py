@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from clip2scene_training.world.materials import Material
@@ -164,7 +166,7 @@ def traffic_cone(rng: np.random.Generator) -> Mesh:
     slim = rng.random() < 0.2
     tip = radius * (0.55 if slim else 0.15)
     cuts = np.linspace(0.03, height, 6)
-    for i, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(cuts)):
         r = [radius + (tip - radius) * z / height for z in (low, high)]
         material, color = (Material.RETRO, WHITE) if i in (1, 3) else (Material.PLASTIC, ORANGE)
         b.tube((0, 0, low), (0, 0, high), r[0], material, color, sides=10, end_radius=r[1])

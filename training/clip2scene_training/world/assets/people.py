@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Color, Mesh, merge
 
 CLOTHES = np.array(
-    [(0.10, 0.12, 0.20), (0.25, 0.26, 0.28), (0.55, 0.12, 0.12), (0.15, 0.30, 0.20), (0.62, 0.60, 0.55), (0.70, 0.55, 0.15),
-     (0.35, 0.22, 0.15), (0.15, 0.35, 0.55), (0.80, 0.80, 0.78), (0.05, 0.05, 0.06), (0.45, 0.25, 0.45)]
+    [(0.10, 0.12, 0.20), (0.25, 0.26, 0.28), (0.55, 0.12, 0.12), (0.15, 0.30, 0.20), (0.62, 0.60, 0.55),
+     (0.70, 0.55, 0.15), (0.35, 0.22, 0.15), (0.15, 0.35, 0.55), (0.80, 0.80, 0.78), (0.05, 0.05, 0.06),
+     (0.45, 0.25, 0.45)]
 )  # fmt: skip
 SKINS = np.array([(0.75, 0.56, 0.45), (0.60, 0.42, 0.30), (0.38, 0.25, 0.17), (0.82, 0.66, 0.55)])
 HAIRS = np.array([(0.08, 0.06, 0.05), (0.25, 0.16, 0.08), (0.55, 0.42, 0.20), (0.5, 0.5, 0.5)])
@@ -82,7 +84,7 @@ def _ring(b: Builder, x: float, radius: float, thickness: float) -> None:
     """Add an upright wheel as a ring of tubes with a few spokes."""
     angles = np.linspace(0, 2 * np.pi, 13)
     rim = np.stack([x + radius * np.cos(angles), np.zeros(13), radius + radius * np.sin(angles)], axis=1)
-    for a, c in zip(rim[:-1], rim[1:], strict=True):
+    for a, c in pairwise(rim):
         b.tube(a, c, thickness, Material.RUBBER, (0.05,) * 3, sides=4)
     for a in rim[:6:2]:
         b.tube(a, 2 * np.array([x, 0, radius]) - a, 0.006, Material.METAL, (0.5,) * 3, sides=3)
@@ -111,8 +113,8 @@ def bicycle(rng: np.random.Generator, *, rider: bool) -> Mesh:
         _ring(b, x, radius, 0.022)
     crank, head = (-0.05, 0.0, 0.28), (half - 0.18, 0.0, 0.85)
     saddle = (-0.22, 0.0, seat - 0.06)
-    for a, c in ((crank, head), (crank, saddle), (saddle, head), (saddle, (-half, 0, radius)), (crank, (-half, 0, radius)),
-                 (head, (half, 0, radius))):  # fmt: skip
+    rear, front = (-half, 0.0, radius), (half, 0.0, radius)
+    for a, c in ((crank, head), (crank, saddle), (saddle, head), (saddle, rear), (crank, rear), (head, front)):
         b.tube(a, c, 0.02, Material.PAINT, color, sides=5)
     b.tube(head, (half - 0.22, 0, 1.02), 0.018, Material.METAL, DARK, sides=4)
     b.tube((half - 0.22, -0.28, 1.02), (half - 0.22, 0.28, 1.02), 0.018, Material.METAL, DARK, sides=4)

@@ -29,8 +29,8 @@ def bus(rng: np.random.Generator) -> Mesh:
     color, half = pick(rng, LIVERIES), length / 2
     b = Builder()
     nose = 0.10 if kind != 3 else 0.5
-    outline = [(-half, 0.35), (half - 0.1, 0.32), (half, 0.7), (half - nose, height - 0.25), (half - nose - 0.3, height),
-               (-half + 0.25, height), (-half, height - 0.3)]  # fmt: skip
+    outline = [(-half, 0.35), (half - 0.1, 0.32), (half, 0.7), (half - nose, height - 0.25),
+               (half - nose - 0.3, height), (-half + 0.25, height), (-half, height - 0.3)]  # fmt: skip
     b.prism(outline, [width / 2] * 4 + [width / 2 - 0.15] * 2 + [width / 2], Material.PAINT, color)
     decks = [(1.0, 0.95)] if kind != 2 else [(1.0, 0.8), (2.7, 0.85)]
     for low, tall in decks:

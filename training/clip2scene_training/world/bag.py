@@ -1,0 +1,125 @@
+"""A drive written as a rosbag2 file: clouds, images, calibration, odometry and ground truth, as a vehicle records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.frame import Array
+from clip2scene_ros.io import bags
+from clip2scene_ros.io.image import encode_jpeg
+from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
+from clip2scene_training.world.cameras import base_from_camera, camera_model
+from clip2scene_training.world.config import SECOND_NS, WorldConfig
+from clip2scene_training.world.drive import Drive
+
+Progress = Callable[[int, int], None]
+Event = tuple[int, int, Callable[[bags.BagWriter], None]]
+"""Time of recording [ns], rank among equals, and what to write."""
+FIRST, MIDDLE, LAST = 0, 1, 2
+
+BASE, LIDAR, ODOM = "base_link", "lidar_top", "odom"
+
+
+def write_bag(
+    path: str | Path,
+    seed: int,
+    seconds: float,
+    progress: Progress | None = None,
+    *,
+    overwrite: bool = False,
+    image_hz: float = 2.0,
+    jpeg_quality: int = 90,
+    compression: str = "none",
+    config: WorldConfig | None = None,
+) -> None:
+    """Write a drive as a bag; on Ctrl-C or an error what was written stays a readable bag.
+
+    Clouds are recorded when their sweep ends, images when they are exposed, odometry at its own stamps: sorted by
+    that time, so that the bag can be played. Header stamps are those of `Drive`.
+
+    Args:
+        path: a rosbag2 folder, or one file ending in `.mcap`.
+        seed: which world.
+        seconds: length of the drive [s].
+        progress: called with (sweeps written, sweeps in all).
+        overwrite: replace a bag that is there.
+        image_hz: images per second and camera; 2 are the key frames of nuScenes, 12 its full rate.
+        jpeg_quality: 1..95.
+        compression: `none` or `zstd`.
+        config: sensors; its duration and image rate are replaced.
+
+    Raises:
+        BadBag: the path is taken or cannot be written.
+    """
+    with bags.BagWriter(path, compression=compression, overwrite=overwrite) as writer:
+        drive = Drive(seed, replace(config or WorldConfig(), duration_s=float(seconds), image_hz=float(image_hz)))
+        _write_latched(writer, drive)
+        total, done = len(drive), 0
+        for _, rank, write in sorted(_events(drive, jpeg_quality), key=lambda event: event[:2]):
+            write(writer)
+            done += rank == LAST
+            if rank == LAST and progress is not None:
+                progress(done, total)
+
+
+def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
+    """Write what holds for the whole bag: where the sensors are mounted, and what the class ids mean."""
+    start = drive.config.start_ns
+    mounts = [(BASE, LIDAR, drive.base_from_lidar)]
+    mounts += [(BASE, mount.name, base_from_camera(mount)) for mount in drive.config.cameras]
+    writer.write("/tf_static", bags.tf_static_message(mounts, start), start, latched=True)
+    words = bags.string_message(load_class_set("world").to_json())
+    writer.write("/ground_truth/class_set", words, start, latched=True)
+
+
+def _events(drive: Drive, jpeg_quality: int) -> Iterator[Event]:
+    """Yield everything that is recorded, in no order; the costly part waits until it is written."""
+    config = drive.config
+    period = SECOND_NS / config.odometry_hz
+    for k in range(int(config.duration_s * config.odometry_hz) + 2):
+        yield _odometry(drive, config.start_ns + round(k * period))
+    for camera in range(len(config.cameras)):
+        for stamp in drive.image_stamps_ns(camera):
+            yield _image(drive, camera, int(stamp), jpeg_quality)
+    for index in range(len(drive)):
+        yield _sweep(drive, index)
+
+
+def _odometry(drive: Drive, stamp: int) -> Event:
+    def write(writer: bags.BagWriter) -> None:
+        pose: Array = drive.world_from_base(np.array([stamp]))[0]
+        writer.write("/odom", bags.odometry_message(pose, stamp, ODOM, BASE), stamp)
+
+    return stamp, FIRST, write
+
+
+def _image(drive: Drive, camera: int, stamp: int, quality: int) -> Event:
+    def write(writer: bags.BagWriter) -> None:
+        mount = drive.config.cameras[camera]
+        view = drive.view(camera, stamp, stamp)
+        info = bags.camera_info_message(camera_model(mount, drive.config), stamp, mount.name)
+        image = bags.compressed_image_message(encode_jpeg(view.image, quality), stamp, mount.name)
+        writer.write(f"/{mount.name}/camera_info", info, stamp)
+        writer.write(f"/{mount.name}/image/compressed", image, stamp)
+
+    return stamp, MIDDLE, write
+
+
+def _sweep(drive: Drive, index: int) -> Event:
+    stamp = drive.stamp_ns(index)
+    end = stamp + drive.config.sweep_ns
+
+    def write(writer: bags.BagWriter) -> None:
+        frame = drive.frame(index)
+        if frame.labels is None or frame.instances is None:
+            raise RuntimeError("The world made a sweep without ground truth.")
+        writer.write("/points", bags.cloud_message(pack_points(frame.scan), stamp, LIDAR), end)
+        truth = pack_ground_truth(frame.scan, frame.labels, frame.instances)
+        writer.write("/ground_truth/points", bags.cloud_message(truth, stamp, LIDAR), end)
+
+    return end, LAST, write
