@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from clip2scene_training.augment import AugmentConfig, augment
 
 from clip2scene_ros.frame import Scan
+from clip2scene_training.augment import AugmentConfig, augment
 
 
 @pytest.fixture
