@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from clip2scene_training.losses import lovasz_softmax, supervised_loss
 
 
