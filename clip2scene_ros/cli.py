@@ -75,7 +75,12 @@ def demo(args: argparse.Namespace) -> int:
 def world(args: argparse.Namespace) -> int:
     """Write a drive of the synthetic world as a bag."""
     _check_free(args, args.output)
-    _write_drive(args, args.output, args.overwrite)
+    try:
+        _write_drive(args, args.output, args.overwrite)
+    except KeyboardInterrupt as interrupt:
+        if args.output.exists():
+            interrupt.args = (f"{args.output} holds the drive up to there.",)
+        raise
     say(f"{args.output}: {args.seconds:g} s of the synthetic world, seed {args.seed}")
     return terminal.OK
 
