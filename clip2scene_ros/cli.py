@@ -49,6 +49,7 @@ def demo(args: argparse.Namespace) -> int:
         kept = folder.keep_or_write_drive(made_by, lambda path: _write_drive(args, path, overwrite=True))
         note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
     with clock.stage("live") as note:
+        folder.clear_results()
         bar = Progress(args.quiet).counter("live")
         with start_node(_parameters(args), namespace=namespace) as node:
             played = play_and_record(

@@ -60,6 +60,11 @@ class DemoFolder:
         write_report(self._card, {"world": world, "sha256": sha256_of(self.drive)})
         return False
 
+    def clear_results(self) -> None:
+        """Remove the results of an earlier run, which must not stand beside half of a new one."""
+        for path in (self.labelled, self.report, self.picture):
+            path.unlink(missing_ok=True)
+
     def _is_drive_of(self, world: dict[str, Any]) -> bool:
         try:
             card = json.loads(self._card.read_text(encoding="utf-8"))

@@ -62,6 +62,15 @@ def test_a_drive_whose_writing_failed_is_not_kept(tmp_path: Path) -> None:
     assert not DemoFolder(tmp_path).keep_or_write_drive(WORLD, write_text)
 
 
+def test_old_results_go_and_the_drive_stays(tmp_path: Path) -> None:
+    folder = DemoFolder(tmp_path)
+    folder.keep_or_write_drive(WORLD, write_text)
+    for name in ("labelled.mcap", "report.json", "demo.png", "notes.txt"):
+        (tmp_path / name).write_text("old")
+    folder.clear_results()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drive.json", "drive.mcap", "notes.txt"]
+
+
 def test_a_folder_with_files_of_others_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labelled.mcap").write_text("precious")
     with pytest.raises(BadConfig, match=r"labelled\.mcap was not made by the demo"):
