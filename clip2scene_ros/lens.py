@@ -105,7 +105,8 @@ def _radial(k: tuple[float, ...], model: str) -> tuple[Polynomial, Polynomial]:
 def _slope(numerator: Polynomial, denominator: Polynomial) -> Polynomial:
     """Return the numerator of d(r n(s) / d(s)) / dr with s = r^2; its first positive root is where the lens folds."""
     s = Polynomial([0.0, 2.0])
-    return (numerator + s * numerator.deriv()) * denominator - s * numerator * denominator.deriv()
+    slope: Polynomial = (numerator + s * numerator.deriv()) * denominator - s * numerator * denominator.deriv()
+    return slope
 
 
 @lru_cache(maxsize=64)

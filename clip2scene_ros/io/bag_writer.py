@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from rosbags.interfaces import Connection, Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer, WriterError
@@ -18,7 +18,7 @@ from rosbags.typesys.store import Typestore
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.io.bag_messages import Message, typestore
 
-METADATA_VERSION = 8
+METADATA_VERSION: Final = 8
 """The newest that Humble still reads: version 9 writes QoS as YAML lists, which Humble's parser refuses."""
 
 LONE_FILES = {".mcap": "mcap", ".db3": "sqlite3"}

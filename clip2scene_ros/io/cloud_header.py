@@ -87,7 +87,8 @@ class CheckedCloud:
         if self.height == 1 or self.row_step == self.width * self.point_step:
             shape: tuple[int, ...] = (self.points, *tail_shape)
             strides: tuple[int, ...] = (self.point_step, *tail_strides)
-            return np.ndarray(shape, dtype, self.data, field.offset, strides)
+            flat: Array = np.ndarray(shape, dtype, self.data, field.offset, strides)
+            return flat
         rows = -(-self.points // self.width)
         grid: Array = np.ndarray(
             (rows, self.width, *tail_shape),

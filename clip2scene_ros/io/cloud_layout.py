@@ -59,7 +59,7 @@ def _layout(fields: tuple[PointFieldSpec, ...], points: Array, columns: tuple[Ar
     table["xyz"] = points
     for spec, column in zip(fields[3:], columns, strict=True):
         table[spec.name] = column
-    data = memoryview(table.view(np.uint8)).toreadonly()
+    data = table.view(np.uint8).data.toreadonly()
     return CloudLayout(fields, dtype.itemsize, data, len(points))
 
 
