@@ -110,6 +110,16 @@ def test_equal_seeds_give_equal_bits_and_others_do_not(config, tmp_path):
     assert not equal_tensors(paths[0], paths[2])
 
 
+@pytest.mark.parametrize(
+    "change", [{"weight_decay": 0.5}, {"learning_rate": 1e-3}, {"lovasz": 0.0}, {"balance": 0.0}, {"clip_norm": 1e-3}]
+)
+def test_every_setting_of_the_step_reaches_it(config, tmp_path, change):
+    default, changed = tmp_path / "default.safetensors", tmp_path / "changed.safetensors"
+    finetune(Street(1), Street(0), replace(config, steps=2), default)
+    finetune(Street(1), Street(0), replace(config, steps=2, **change), changed)
+    assert not equal_tensors(default, changed)
+
+
 def test_an_interrupted_run_resumes_as_if_unbroken(config, tmp_path):
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     finetune(Street(3), Street(0), config, whole)
@@ -192,3 +202,24 @@ def test_augmentation_is_on_by_default():
     assert FinetuneConfig().augment == AugmentConfig()
     assert AugmentConfig().rotate
     assert AugmentConfig().flip
+
+
+def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def streets(seeds, sweeps, cache):
+        asked.append((seeds, sweeps, str(cache)))
+        return Street(2, seed=len(asked))
+
+    monkeypatch.setattr(module, "streets", streets)
+    out = tmp_path / "student.safetensors"
+    arguments = ["--out", str(out), "--world-seeds", "3:5", "--sweeps", "2", "--cache", "c", "--steps", "2"]
+    settings = ["--class_set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
+    assert module.main([*arguments, *settings]) == 0
+    assert asked == [("3:5", 2, "c"), ("100000:100008", 2, "c")]
+    _, card = load_checkpoint(out)
+    assert card.network.width == 0.25
+    assert card.created_by.startswith("clip2scene finetune --out")
+    assert "mIoU" in capsys.readouterr().out
+    with pytest.raises(BadConfig, match="steps"):
+        module.main([*arguments, "--steps", "none"])

@@ -21,9 +21,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+from clip2scene_ros import terminal
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
-from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.offline import evaluate
 from clip2scene_ros.report import build_report, sha256_of, table
@@ -38,7 +39,7 @@ from clip2scene_training.student import Student
 from clip2scene_training.survey import class_weights, survey
 
 
-class Diverged(RuntimeError):
+class Diverged(Clip2SceneError):
     """The loss is no longer a number; the last checkpoint was saved before that."""
 
 
@@ -75,11 +76,12 @@ def finetune(
     data_sha256, counts = survey(dataset, len(class_set))
     folder = out.with_name(f"{out.stem}.training")
     student = Student(config.network, len(class_set), config.normalize, config.temperature)
-    state = TrainState(0, student, torch.optim.AdamW(student.parameters()), dumps([data_sha256, asdict(config)]))
+    optimizer = torch.optim.AdamW(student.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    state = TrainState(0, student, optimizer, settings=dumps([data_sha256, asdict(config)]))
     device = choose_device(config.device)
     fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
     fabric.loggers.append(TensorBoardLogger(folder, name="", version=""))
-    model, optimizer = fabric.setup(student, state.optimizer)
+    model, optimizer = fabric.setup(student, optimizer)
     if resume and (folder / "state.safetensors").exists():
         state.restore(folder / "state.safetensors")
     card = make_card(config, class_set, student, data_sha256, command)
@@ -95,7 +97,9 @@ def finetune(
         logits = model(batch.coords, batch.feats)
         loss = supervised_loss(logits, batch.labels, weights, config.lovasz)
         if not math.isfinite(loss.item()):
-            raise Diverged(f"The loss is {loss.item()} at step {step}; lower `learning_rate`. {out} is as last saved.")
+            raise Diverged(
+                "loss", f"The loss is {loss.item()} at step {step}; lower `learning_rate`. {out} is as last saved."
+            )
         optimizer.zero_grad()
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
@@ -183,15 +187,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
     """Carry out parsed arguments; `command` is noted in checkpoint and report."""
-    from clip2scene_training.datasets.world import WorldDataset
-
     given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig()) if getattr(args, name)}
     config = with_settings(FinetuneConfig(), parsed(given))
-    train, val = (
-        WorldDataset(seeds=seed_range(text), sweeps_per_scene=args.sweeps, cache_dir=args.cache)
-        for text in (args.world_seeds, args.val_world_seeds)
-    )
+    train, val = (streets(text, args.sweeps, args.cache) for text in (args.world_seeds, args.val_world_seeds))
     return finetune(train, val, config, args.out, resume=args.resume, command=command)
+
+
+def streets(seeds: str, sweeps: int, cache: Path) -> FrameDataset:
+    """Return the frames of some streets of the world, generated where they are not in the cache."""
+    from clip2scene_training.datasets.world import WorldDataset
+
+    with tqdm(desc=f"streets {seeds}", unit="street") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return WorldDataset(seed_range(seeds), sweeps, cache, progress=show)
 
 
 def parsed(given: dict[str, str]) -> dict[str, Any]:
@@ -229,4 +241,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(terminal.run(main))
