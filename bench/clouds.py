@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 
 
 def lidar_scan(points: int = 34_000, beams: int = 32, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return one sweep: (N, 3) float32 points [m], (N,) float32 intensity; N is near `points`.
+    """Return one sweep: (points, 3) float32 points [m] and (points,) float32 intensity.
 
     Rays that meet nothing within range are no points, so more rays than points are cast.
     """
@@ -23,7 +23,8 @@ def lidar_scan(points: int = 34_000, beams: int = 32, seed: int = 0) -> tuple[ND
     while True:
         xyz, intensity = _sweep(beams, columns, boxes, rng)
         if len(xyz) >= points:
-            return xyz[:points], intensity[:points]
+            kept = np.sort(rng.choice(len(xyz), points, replace=False))
+            return xyz[kept], intensity[kept]
         columns = int(columns * 1.1)
 
 
