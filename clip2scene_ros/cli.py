@@ -50,8 +50,8 @@ def demo(args: argparse.Namespace) -> int:
         note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
     with clock.stage("live") as note:
         folder.clear_results()
-        bar = Progress(args.quiet).counter("live")
-        with start_node(_parameters(args), namespace=namespace) as node:
+        show = Progress(args.quiet).counter("live")
+        with show as bar, start_node(_parameters(args), namespace=namespace) as node:
             played = play_and_record(
                 folder.drive, folder.labelled, namespace=namespace, overwrite=True, progress=bar, check=node.check
             )
@@ -166,7 +166,8 @@ def _student(args: argparse.Namespace) -> Segmenter:
 def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool) -> None:
     from clip2scene_training.world.bag import write_bag
 
-    write_bag(path, args.seed, args.seconds, Progress(args.quiet).counter("drive"), overwrite=overwrite)
+    with Progress(args.quiet).counter("drive") as bar:
+        write_bag(path, args.seed, args.seconds, bar, overwrite=overwrite)
 
 
 def _world_version() -> dict[str, str]:

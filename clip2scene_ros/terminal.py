@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
@@ -101,23 +102,18 @@ class Progress:
                 bar.update()
                 stop.check()
 
-    def counter(self, title: str) -> _Counter:
-        """Return a callback `(done, total)` that draws a bar, for work that counts by itself."""
-        return _Counter(title, self.silent)
-
-
-class _Counter:
-    def __init__(self, title: str, silent: bool) -> None:
+    @contextmanager
+    def counter(self, title: str) -> Iterator[Callable[[int, int], None]]:
+        """Show a bar while the block runs, and give it `(done, total)` to call: for work that counts by itself."""
         from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-        self._bar = tqdm(desc=title, disable=silent, file=sys.stderr)
+        with tqdm(desc=title, disable=self.silent, file=sys.stderr) as bar:
 
-    def __call__(self, done: int, total: int | None = None) -> None:
-        if total is not None:
-            self._bar.total = total
-        self._bar.update(done - self._bar.n)
-        if total is not None and done >= total:
-            self._bar.close()
+            def show(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield show
 
 
 class _Stop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -291,6 +292,16 @@ def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tu
     assert_one_line_error(clip2scene("inspect", tmp_path / name), 1, *words)
 
 
+# ---- finetune
+
+
+def test_finetune_has_its_own_options() -> None:
+    run = clip2scene("finetune", "--help")
+    assert run.returncode == 0, run.stderr
+    assert "--world-seeds" in run.stdout
+    assert clip2scene("finetune", "--nonsense").returncode == terminal.BAD_USAGE
+
+
 # ---- terminal
 
 
@@ -316,6 +327,33 @@ def test_ctrl_c_lets_the_item_in_hand_finish() -> None:
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
     assert interrupted_loop(2) == [0, 1]
+
+
+class Screen(io.StringIO):
+    """A stderr that is, or is not, a terminal."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "quiet", "shown"), [(True, False, True), (True, True, False), (False, False, False)]
+)
+def test_bars_are_shown_on_a_terminal_only_and_not_with_quiet(
+    is_terminal: bool, quiet: bool, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = Screen(is_terminal)
+    monkeypatch.setattr(sys, "stderr", screen)
+    assert list(terminal.Progress(quiet)(range(3), "scans", 3)) == [0, 1, 2]
+    with terminal.Progress(quiet).counter("sweeps") as bar:
+        bar(1, 4)
+        bar(4, 4)
+    for words in ("scans: 100%", "3/3", "sweeps: 100%", "4/4"):
+        assert (words in screen.getvalue()) == shown
 
 
 def raising(error: BaseException) -> object:
