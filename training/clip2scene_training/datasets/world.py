@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
@@ -156,7 +157,7 @@ def _load(path: Path) -> list[Frame]:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         return [_frame(f"{i}.", arrays) for i in range(int(arrays["frames"]))]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise BadDataset("cache", f"{path} is not a scene of this data set ({error}); delete it.") from error
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from clip2scene_ros.frame import Array, Frame, View
+from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_training.world.appearance import appearance
 from clip2scene_training.world.cameras import base_from_camera, camera_model, render
 from clip2scene_training.world.config import SECOND_NS, WorldConfig
@@ -62,6 +63,20 @@ class Drive:
         """Return the bounding boxes of all things at a stamp, in world coordinates."""
         return self.scene.boxes(self.seconds(stamp_ns))
 
+    def points_at_stamp(self, scan: Scan) -> Array:
+        """Return (N, 3) float64 points of a scan as seen from where the LiDAR was at its stamp.
+
+        A raw spinning LiDAR reports each point from where it was at that instant; this undoes the vehicle's motion.
+        """
+        if self.config.lidar.motion_compensated or scan.time_ns is None:
+            return scan.points.astype(np.float64)
+        times, which = np.unique(scan.time_ns, return_inverse=True)
+        moved = np.linalg.inv(self.world_from_lidar(scan.stamp_ns)) @ (
+            self.world_from_base(scan.stamp_ns + times) @ self.base_from_lidar
+        )
+        poses = moved[which]
+        return np.asarray(np.einsum("nij,nj->ni", poses[:, :3, :3], scan.points) + poses[:, :3, 3])
+
     def frame(self, index: int, *, with_images: bool = False) -> Frame:
         """Return sweep `index` with labels, instances and pose, and with the nearest image of each camera if asked."""
         if not 0 <= index < len(self):
@@ -81,7 +96,8 @@ class Drive:
         """
         share = ((180.0 - self.config.cameras[camera].yaw_deg) % 360.0) / 360.0
         first = self.config.start_ns + round(share * self.config.sweep_ns)
-        count = int((self.config.duration_s - share * self.config.sweep_ns / SECOND_NS) * self.config.image_hz) + 1
+        end = self.config.start_ns + round(self.config.duration_s * SECOND_NS)
+        count = math.ceil((end - first) * self.config.image_hz / SECOND_NS)
         return first + np.array([round(k * SECOND_NS / self.config.image_hz) for k in range(count)], np.int64)
 
     def view(self, camera: int, image_stamp_ns: int, scan_stamp_ns: int) -> View:
