@@ -131,13 +131,27 @@ class LossDetector:
         return sequence - last - 1
 
 
+def cure(profile: str) -> str:
+    """Return why large clouds get lost and what to change."""
+    return (
+        "By default Fast DDS shares 0.5 MB of memory between processes and loses larger best-effort messages. Start "
+        f"publisher and node with FASTDDS_DEFAULT_PROFILES_FILE={profile} (64 MB; this node takes it by itself unless "
+        "you chose another), or let the publisher be reliable and set `points.reliability: reliable` here."
+    )
+
+
 def loss_advice(detector: LossDetector, topic: str, size_bytes: int, reliability: str, profile: str) -> str:
     """Return the text for a log: the topic, message size, QoS and the setting that cures the loss."""
     kind = "by sequence numbers" if detector.exact else "estimated from gaps between stamps"
     return (
         f"{detector.lost} scans of `{topic}` never arrived ({kind}); a message has {size_bytes / 1e6:.2f} MB, the "
-        f"subscription is {reliability}. By default Fast DDS shares 0.5 MB of memory between processes and loses "
-        "larger best-effort messages. Start publisher and node with "
-        f"FASTDDS_DEFAULT_PROFILES_FILE={profile} (64 MB; this node takes it by itself unless you chose another), or "
-        "let the publisher be reliable and set `points.reliability: reliable` here."
+        f"subscription is {reliability}. {cure(profile)}"
+    )
+
+
+def silence_advice(topic: str, publishers: int, profile: str) -> str:
+    """Return the text for a log when a topic has publishers and yet nothing arrives."""
+    return (
+        f"`{topic}` has {publishers} publisher{'s' if publishers > 1 else ''}, but no scan arrives. Either nothing is "
+        f"sent, or all of it is lost. {cure(profile)}"
     )

@@ -12,8 +12,12 @@ from rclpy.node import Node
 from rclpy.time import Time
 
 from clip2scene_ros.config import DiagnosticsConfig
+from clip2scene_ros.nodes.arrivals import silence_advice
 from clip2scene_ros.nodes.ledger import Account, Ledger
+from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.pipeline import Pipeline
+from clip2scene_ros.nodes.transport import PROFILE
+from clip2scene_ros.share import share_file
 
 RECENT_ERROR_S = 10.0
 
@@ -31,6 +35,9 @@ class Condition:
         period_ms: the LiDAR's period, 0 while unknown.
         time_jumps: how often the stamps jumped back.
         zero_stamps: scans whose stamp was zero.
+        topic: full name of the input topic, empty unless active.
+        publishers: how many publish on it.
+        active_s: time since the activation [s].
     """
 
     state: str
@@ -41,6 +48,13 @@ class Condition:
     period_ms: float = 0.0
     time_jumps: int = 0
     zero_stamps: int = 0
+    topic: str = ""
+    publishers: int = 0
+    active_s: float = 0.0
+
+    def silence_s(self, account: Account) -> float:
+        """Return the time without a scan since the last one or the activation, whichever was later [s]."""
+        return self.active_s if account.silence_s is None else min(self.active_s, account.silence_s)
 
 
 def judge(account: Account, condition: Condition, config: DiagnosticsConfig, lost_before: int = 0) -> tuple[int, str]:
@@ -59,10 +73,10 @@ def judge(account: Account, condition: Condition, config: DiagnosticsConfig, los
         return ok, f"{condition.state}: waiting for a lifecycle transition"
     if account.last_error_age_s is not None and account.last_error_age_s < RECENT_ERROR_S:
         return error, account.last_error
-    if account.silence_s is None:
-        return warn, "no scan has arrived yet"
-    if account.silence_s > config.silence_s:
-        return warn, f"no scan for {account.silence_s:.1f} s"
+    silence_s = condition.silence_s(account)
+    if account.silence_s is None or silence_s > config.silence_s:
+        publishers = f"{condition.publishers} publish" if condition.publishers else "nothing publishes"
+        return warn, f"no scan for {silence_s:.1f} s: {publishers} `{condition.topic}`"
     if condition.lost > lost_before:
         return warn, f"{condition.lost - lost_before} scans were lost before they arrived: see the log for the cure"
     limit_ms = config.max_latency_ms or condition.period_ms
@@ -126,17 +140,31 @@ class Reporter:
         self.pipeline: Pipeline | None = None
         self._node, self._state, self._config, self._ledger = node, state, config, ledger
         self._lost_before = 0
+        self._told = False
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # reports go on while a simulated clock stands still
         node.create_timer(config.period_s, self.report, clock=steady)
 
     def report(self) -> None:
-        """Publish the state of this moment."""
-        account, condition = self._ledger.account(time.monotonic_ns()), self._condition()
-        level, message = judge(account, condition, self._config, self._lost_before)
-        self._lost_before = condition.lost
-        name = self._node.get_name()
-        self._publisher.publish(report(name, level, message, rows(account, condition), self._node.get_clock().now()))
+        """Publish the state of this moment; nothing leaves this callback."""
+        try:
+            account, condition = self._ledger.account(time.monotonic_ns()), self._condition()
+            level, message = judge(account, condition, self._config, self._lost_before)
+            self._lost_before = condition.lost
+            self._tell_of_silence(account, condition)
+            values, now = rows(account, condition), self._node.get_clock().now()
+            self._publisher.publish(report(self._node.get_name(), level, message, values, now))
+        except Exception as error:
+            if self._node.context.ok():
+                self._node.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)
+
+    def _tell_of_silence(self, account: Account, condition: Condition) -> None:
+        """Log, once a silence, that a topic has publishers and yet nothing comes: DDS loses large clouds in silence."""
+        silent = condition.silence_s(account) > self._config.silence_s and condition.publishers > 0
+        if silent and not self._told:
+            text = silence_advice(condition.topic, condition.publishers, str(share_file(PROFILE)))
+            self._node.get_logger().warning(text)
+        self._told = silent
 
     def _condition(self) -> Condition:
         pipeline = self.pipeline
@@ -151,4 +179,7 @@ class Reporter:
             period_ms=pipeline.losses.period_ns / 1e6,
             time_jumps=pipeline.order.jumps,
             zero_stamps=pipeline.order.zero_stamps,
+            topic=pipeline.topic,
+            publishers=self._node.count_publishers(pipeline.topic),
+            active_s=(time.monotonic_ns() - pipeline.started_ns) / 1e9,
         )

@@ -66,6 +66,8 @@ class Pipeline:
     Attributes:
         losses: what never arrived.
         order: what arrived at odd times.
+        topic: full name of the input topic.
+        started_ns: when it was made [ns, monotonic].
     """
 
     def __init__(
@@ -88,7 +90,8 @@ class Pipeline:
             logger: the node's.
         """
         self._student, self._outputs, self._settings, self._ledger = student, outputs, settings, ledger
-        self._topic, self._logger = topic, logger
+        self.topic, self._logger = topic, logger
+        self.started_ns = time.monotonic_ns()
         self.losses = LossDetector(settings.diagnostics.expected_rate_hz)
         self.order = StampOrder()
         self._free_ns = 0
@@ -122,7 +125,7 @@ class Pipeline:
         if self.losses.arrived(stamp, sequence, publisher) and self.losses.due():
             qos = f"{self._settings.points.reliability}, depth {self._settings.points.depth}"
             profile = str(share_file(PROFILE))
-            self._logger.warning(loss_advice(self.losses, self._topic, len(delivery.message.data), qos, profile))
+            self._logger.warning(loss_advice(self.losses, self.topic, len(delivery.message.data), qos, profile))
         if not self._outputs.wanted():  # asked first: a scan that was not labelled may be sent again
             return NO_SUBSCRIBER
         if reason := self.order.refuse(stamp):
@@ -153,6 +156,6 @@ class Pipeline:
             return
         bad_cloud = isinstance(error, BadCloud)
         reason = f"bad_cloud.{error.reason}" if isinstance(error, BadCloud) else "internal_error"
-        text = f"Bad cloud on `{self._topic}`: {error}" if bad_cloud else f"{type(error).__name__}: {error}"
+        text = f"Bad cloud on `{self.topic}`: {error}" if bad_cloud else f"{type(error).__name__}: {error}"
         self._ledger.fail(reason, text, time.monotonic_ns())
         self._logger.error(text, throttle_duration_sec=QUIET_S)

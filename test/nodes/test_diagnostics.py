@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from clip2scene_ros.nodes.ledger import Ledger, Times
 from clip2scene_ros.nodes.pipeline import Pipeline
 
 MS = 1_000_000
-ACTIVE = Condition(state="active", loaded="a student", period_ms=100.0)
+ACTIVE = Condition(state="active", loaded="a student", period_ms=100.0, topic="/points", active_s=100.0)
 
 
 def at_10_hz(pipeline_ms: float = 20.0) -> Ledger:
@@ -32,10 +33,12 @@ def at_10_hz(pipeline_ms: float = 20.0) -> Ledger:
         (at_10_hz(), 950, ACTIVE, 0, "10.0 Hz"),
         (at_10_hz(), 950, Condition(state="inactive"), 0, "inactive"),
         (at_10_hz(), 950, Condition(state="unconfigured", failure="no file"), 2, "no file"),
-        (Ledger(), 950, ACTIVE, 1, "no scan has arrived"),
+        (Ledger(), 950, ACTIVE, 1, "no scan for 100.0 s: nothing publishes `/points`"),
         (at_10_hz(), 4000, ACTIVE, 1, "no scan for 3.1 s"),
+        (at_10_hz(), 4000, replace(ACTIVE, publishers=2), 1, "2 publish `/points`"),
+        (at_10_hz(), 4000, replace(ACTIVE, active_s=1.0), 0, "10.0 Hz"),
         (at_10_hz(150.0), 950, ACTIVE, 1, "150 ms, more than 100 ms"),
-        (at_10_hz(), 950, Condition(state="active", lost=7), 1, "7 scans were lost"),
+        (at_10_hz(), 950, replace(ACTIVE, lost=7), 1, "7 scans were lost"),
     ],
 )
 def test_level_and_reason(ledger: Ledger, now_ms: int, condition: Condition, level: int, said: str):
@@ -50,7 +53,7 @@ def test_an_error_is_an_error_for_ten_seconds_and_losses_are_news_once():
     patient = with_settings(DiagnosticsConfig(), {"silence_s": 100.0})
     assert judge(ledger.account(1_000 * MS), ACTIVE, patient) == (2, "too short")
     assert judge(ledger.account(12_000 * MS), ACTIVE, patient)[0] == 0
-    lossy = Condition(state="active", lost=7)
+    lossy = replace(ACTIVE, lost=7)
     assert judge(ledger.account(12_000 * MS), lossy, patient, lost_before=7)[0] == 0
 
 

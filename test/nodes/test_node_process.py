@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -234,3 +235,60 @@ def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
     assert "Traceback" not in log, log
     assert code == 0, log
     assert took_s < QUIT_S
+
+
+DRIVER = """
+import time
+import rclpy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2, PointField
+from clip2scene_ros.nodes.transport import use_profile
+
+use_profile()
+rclpy.init()
+node = rclpy.create_node("driver")
+qos = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+publisher = node.create_publisher(PointCloud2, "/NAMESPACE/points", qos)
+message = PointCloud2(height=1, width=120_000, point_step=16, row_step=16 * 120_000, data=bytes(16 * 120_000))
+message.fields = [PointField(name=n, offset=4 * i, datatype=7, count=1) for i, n in enumerate("xyz")]
+while not publisher.get_subscription_count():
+    time.sleep(0.01)
+for k in range(1, 61):
+    message.header.stamp.sec = k
+    publisher.publish(message)
+    time.sleep(0.05)
+time.sleep(1.0)
+"""
+"""A LiDAR driver in a process of its own: 60 best-effort clouds of 1.92 MB at 20 Hz."""
+
+
+@pytest.mark.parametrize("profile", [True, False], ids=["with the profile", "without the profile"])
+def test_large_best_effort_clouds_need_the_profile_at_the_driver(
+    profile: bool, listen: Callable[..., Listener], tiny_checkpoint: Path
+):
+    ns = f"driver{int(profile)}"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("FASTDDS_", "FASTRTPS_"))}
+    if not profile:
+        environment["FASTDDS_BUILTIN_TRANSPORTS"] = "DEFAULT"
+    parameters = {
+        "segmenter.checkpoint": str(tiny_checkpoint),
+        "diagnostics.period_s": 0.1,
+        "diagnostics.silence_s": 0.5,
+    }
+    with start_node(parameters, namespace=ns) as node:
+        listener = listen(f"/{ns}/clip2scene_segment", f"/{ns}/other", labels=False)
+        until(lambda: listener.report.get("state") == "active", "the node is active")
+        script = DRIVER.replace("NAMESPACE", ns)
+        subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+        counts = lambda: (int(listener.report["received"]), int(listener.report["lost_before_arrival"]))  # noqa: E731
+        if profile:
+            # Those sent before the node knew of the driver are nobody's loss; of the others none is missing.
+            until(lambda: counts()[0] >= 40, "the clouds have arrived")
+            assert counts()[1] == 0
+            assert "never arrived" not in node.log_file.read_text()
+        else:
+            # Most are lost; where all are, only the silence can be told. Either way the log names topic and cure.
+            until(lambda: re.search(rf"`/{ns}/points` (never arrived|has 1 publ)", node.log_file.read_text()), "advice")
+            assert counts()[0] < 40
+            assert sum(counts()) <= 60
+            assert "config/fastdds.xml" in node.log_file.read_text()
