@@ -69,6 +69,7 @@ def demo(args: argparse.Namespace) -> int:
     say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.report}\n\n{notice}.")
     with labelled_frames(folder, class_set) as labelled:
         viewer.show(labelled, class_set, notice)
+    say(f"viewer:       {viewer.url} until Ctrl-C" if viewer.url else "")
     viewer.wait()
     return terminal.OK
 

@@ -32,7 +32,13 @@ logger = logging.getLogger(__name__)
 
 
 class Viewer(Protocol):
-    """What shows labelled scans to a person."""
+    """What shows labelled scans to a person.
+
+    Attributes:
+        url: where to look, or an empty string.
+    """
+
+    url: str
 
     def show(self, labelled: LabelledFrames, class_set: ClassSet, title: str) -> None:
         """Show `labelled`, with a slider over them."""
@@ -52,6 +58,8 @@ def open_viewer(wanted: bool) -> Viewer:
 
 class NullViewer:
     """Shows nothing: the viewer where none was asked for."""
+
+    url = ""
 
     def show(self, labelled: LabelledFrames, class_set: ClassSet, title: str) -> None:
         """Do nothing."""
