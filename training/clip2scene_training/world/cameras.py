@@ -17,6 +17,8 @@ from clip2scene_training.world.tracer import Layer, Rays, to_local
 MIRROR, GLOW = column("mirror"), column("glow")
 SHADOW_M = 90.0
 """Shadows are cast this far; beyond, half of the ground is taken to be in the sun."""
+TONE = 0.64
+"""Exponent of the tone curve: light adds up linearly, a picture shows it brighter in the dark parts."""
 OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 """body_from_optical: a camera looks along z with x to the right, its mount looks along x with y to the left."""
 
@@ -166,6 +168,6 @@ def _developed(color: Array, light: Appearance, rng: np.random.Generator) -> Arr
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     vignette = (1.0 - 0.10 * (x * x + y * y))[..., None]
     exposed = np.maximum(color * light.exposure * vignette, 0.0)
-    toned = (exposed / (1.0 + 0.18 * exposed)) ** 0.72
+    toned = (exposed / (1.0 + 0.18 * exposed)) ** TONE
     grain = rng.standard_normal(color.shape, dtype=np.float32) * light.noise
     return np.asarray(np.clip(toned * 255.0 + grain, 0, 255), np.uint8)
