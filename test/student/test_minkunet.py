@@ -143,3 +143,8 @@ def test_unknown_network_is_refused() -> None:
         build_network(replace(SMALL, preset="huge"))
     with pytest.raises(BadConfig, match="spvcnn"):
         build_network(replace(SMALL, architecture="spvcnn"))
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("tiny", 0.93), ("14a", 8.01), ("18", 15.48), ("34", 36.59)])
+def test_parameter_counts_are_those_of_the_documentation(preset: str, millions: float) -> None:
+    assert trunk_parameters(NetworkConfig(preset=preset)) == pytest.approx(1e6 * millions, abs=5e3)
