@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2scene_ros.frame import Array
+from clip2scene_training.world.mesh import pose_at
 
 STEP_M = 0.5
 
@@ -60,7 +61,5 @@ class Road:
 
     def pose_at(self, s: float, d: float, z: float = 0.0, turn: float = 0.0) -> Array:
         """Return a (4, 4) float64 pose standing at street coordinates, turned by `turn` from the road's heading."""
-        from clip2scene_training.world.mesh import pose_at
-
         x, y = self.point_at(np.float64(s), np.float64(d))
         return pose_at(float(x), float(y), z, float(self.heading_at(np.float64(s))) + turn)

@@ -15,6 +15,7 @@ from clip2scene_training.world.mesh import Mesh
 from clip2scene_training.world.town import plan
 from clip2scene_training.world.tracer import Layer
 
+MAX_INSTANCE = np.iinfo(np.uint16).max
 NEAR_M = 110.0
 """Moving things farther than this along the street are left out: the LiDAR does not reach them."""
 
@@ -72,7 +73,12 @@ class Scene:
         self.ego = traffic.ego(self.town)
         self._still: list[Box] = []
         self.fixed = self._fixed_layer()
-        self.movers = [Mover(a, len(self._still) + 1 + i) for i, a in enumerate(traffic.actors(self.town, config))]
+        actors = traffic.actors(self.town, config)
+        if len(self._still) + len(actors) > MAX_INSTANCE:
+            raise ValueError(
+                f"A drive of {config.duration_s:g} s meets more things than instance ids: make it shorter."
+            )
+        self.movers = [Mover(actor, len(self._still) + 1 + i) for i, actor in enumerate(actors)]
 
     def _fixed_layer(self) -> Layer:
         meshes, labels, instances = [], [], []
