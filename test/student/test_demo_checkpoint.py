@@ -1,0 +1,63 @@
+"""The shipped checkpoint: small, honest about itself, and able to label streets it never saw."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.config import SegmenterConfig
+from clip2scene_ros.frame import Scan
+from clip2scene_ros.metrics import confusion, mean_iou
+from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
+
+MAX_BYTES = 4_000_000
+MIN_MIOU = 0.70
+"""Over the classes of two unseen streets with at least 100 points; see clip2scene_ros/weights/README.md."""
+MAX_TURNED = 0.05
+"""Share of labels that a quarter turn may change."""
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter.load(SegmenterConfig(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    pytest.importorskip("embreex")
+    from clip2scene_training.datasets.world import WorldDataset
+
+    world = WorldDataset(range(300_000, 300_002), 2, tmp_path_factory.mktemp("world"), workers=1)
+    return [world[i] for i in range(len(world))]
+
+
+def test_it_is_small_and_says_what_it_is(segmenter):
+    assert DEMO_CHECKPOINT.stat().st_size <= MAX_BYTES
+    card = segmenter.card
+    assert card.notice == "synthetic world, learned with labels, not for the road"
+    assert card.text_model == "none: learned with labels"
+    assert card.class_set.names == load_class_set("world").names
+    assert card.created_by.startswith("clip2scene finetune ")
+    assert len(card.data_sha256) == 64
+    assert segmenter.describe().startswith("demo.safetensors (sha256 ")
+    assert segmenter.describe().endswith(card.notice)
+
+
+def test_it_labels_streets_it_never_saw(segmenter, streets):
+    matrix = sum(confusion(f.labels, segmenter.segment(f.scan).class_id, 15) for f in streets)
+    assert mean_iou(matrix, min_points=100) >= MIN_MIOU
+
+
+def test_a_quarter_turn_changes_few_labels(segmenter, streets):
+    scan = streets[0].scan
+    turned = Scan(np.ascontiguousarray(scan.points[:, [1, 0, 2]] * np.float32([-1, 1, 1])), scan.intensity)
+    changed = segmenter.segment(scan).class_id != segmenter.segment(turned).class_id
+    assert changed.mean() <= MAX_TURNED
+
+
+def test_it_is_less_sure_of_noise_than_of_a_street(segmenter, streets):
+    rng = np.random.default_rng(0)
+    noise = Scan(rng.uniform(-20, 20, (20_000, 3)).astype(np.float32), rng.uniform(0, 1, 20_000).astype(np.float32))
+    street_entropy = np.mean([segmenter.segment(f.scan).entropy.mean() for f in streets])
+    assert segmenter.segment(noise).entropy.mean() > street_entropy
