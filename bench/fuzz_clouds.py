@@ -159,7 +159,8 @@ def malformed(rng: random.Random) -> SimpleNamespace:
         return pure_noise(rng)
     cloud = random_cloud(rng)
     for _ in range(rng.choice((0, 1, 1, 2, 3))):
-        with contextlib.suppress(AttributeError, TypeError, KeyError):  # an earlier mutation took away what this one changes
+        # An earlier mutation took away what this one changes.
+        with contextlib.suppress(AttributeError, TypeError, KeyError):
             mutate(cloud, rng)
     return cloud
 
