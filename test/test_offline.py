@@ -156,7 +156,7 @@ def test_evaluation_equals_a_count_point_by_point(tmp_path: Path) -> None:
 
 
 def test_the_example_has_views_and_most_classes(tmp_path: Path) -> None:
-    with BagReader(write_street(tmp_path / "a.mcap")) as bag:
+    with BagReader(write_street(tmp_path / "a.mcap", clouds=7)) as bag:
         result = evaluate_bag(bag, KnownStudent())
     assert result.example is not None
     frame, segmentation = result.example
