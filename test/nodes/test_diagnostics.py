@@ -73,12 +73,13 @@ class Log:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.errors: list[str] = []
 
     def warning(self, text: str) -> None:
         self.warnings.append(text)
 
     def error(self, text: str, **_: object) -> None:
-        raise AssertionError(text)
+        self.errors.append(text)
 
 
 @pytest.fixture
@@ -86,9 +87,10 @@ def pipeline() -> Callable[[Log], Pipeline]:
     """Return a function that makes a pipeline whose student knows nothing and whose labels go nowhere."""
     made: list[Pipeline] = []
 
-    def make(log: Log) -> Pipeline:
+    def make(log: Log, **changed: Callable[..., object]) -> Pipeline:
         student = SimpleNamespace(segment=lambda scan: Segmentation.unknown(len(scan)))
-        outputs = SimpleNamespace(wanted=lambda: True, publish=lambda *_: None, publish_times=lambda *_: None)
+        does = {"wanted": lambda: True, "publish": lambda *_: None, "publish_times": lambda *_: None}
+        outputs = SimpleNamespace(**(does | changed))
         made.append(Pipeline(student, outputs, SegmentNodeConfig(), Ledger(), "/lidar/top", log))
         return made[-1]
 
@@ -119,3 +121,18 @@ def test_every_scan_that_arrives_is_closed(pipeline):
     until(lambda: ledger.account(0).pending == 0, "all scans are closed")
     account = ledger.account(0)
     assert account.received == 39 == account.labelled + account.dropped.get("superseded", 0)
+    assert node._logger.errors == []
+
+
+def boom(*_: object) -> bool:
+    raise OSError("the network is gone")
+
+
+@pytest.mark.parametrize("where", ["wanted", "publish"])
+def test_no_error_leaves_callback_or_worker(pipeline, where: str):
+    log = Log()
+    node = pipeline(log, **{where: boom})
+    for k in (1, 2):
+        node.receive(cloud(k * MS, points=10), {})
+        until(lambda k=k: node._ledger.account(0).dropped == {"internal_error": k}, f"error {k} is counted")
+    assert log.errors == ["OSError: the network is gone"] * 2

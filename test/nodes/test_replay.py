@@ -29,7 +29,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     with BagWriter(path) as out:
         for k in range(SCANS):
-            points = rng.uniform(-20, 20, (2000 + k, 3)).astype(np.float32)
+            points = rng.uniform(-20, 20, (500 + k, 3)).astype(np.float32)
             scan = Scan(points=points, intensity=np.zeros(len(points), np.float32), stamp_ns=(100 + k) * SECOND)
             out.write("/lidar", cloud_message(pack_points(scan), scan.stamp_ns, f"top{k}"), scan.stamp_ns + 5_000_000)
             out.write("/weather", string_message("dry"), scan.stamp_ns + 6_000_000)
@@ -38,7 +38,9 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(tiny_checkpoint: Path):
-    with start_node({"segmenter.checkpoint": str(tiny_checkpoint)}, namespace="replayed") as node:
+    with start_node(
+        {"segmenter.checkpoint": str(tiny_checkpoint), "segmenter.threads": 1}, namespace="replayed"
+    ) as node:
         yield node
 
 
