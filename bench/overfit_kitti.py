@@ -21,8 +21,7 @@ from clip2scene_ros.config import NetworkConfig, SegmenterConfig
 from clip2scene_ros.frame import Frame, Scan
 from clip2scene_ros.metrics import accuracy, confusion, iou, mean_iou
 from clip2scene_ros.student.segmenter import Segmenter
-from clip2scene_training.augment import AugmentConfig
-from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.config import AugmentConfig, FinetuneConfig
 from clip2scene_training.finetune import finetune
 
 SCAN = Path(__file__).resolve().parents[2] / "shared" / "data" / "semantickitti" / "000000"

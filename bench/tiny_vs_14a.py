@@ -17,7 +17,8 @@ from typing import Any
 
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.datasets.world import WorldDataset
-from clip2scene_training.finetune import finetune, seed_range
+from clip2scene_training.finetune import finetune
+from clip2scene_training.options import seed_range
 
 GOAL = 0.85
 

@@ -144,9 +144,9 @@ def inspect(args: argparse.Namespace) -> int:
 
 def finetune(args: argparse.Namespace) -> int:
     """Train with labels."""
-    from clip2scene_training import finetune as training
+    from clip2scene_training import options
 
-    return int(training.main(args.rest) or terminal.OK)
+    return options.main(args.rest)
 
 
 def _check_free(args: argparse.Namespace, *paths: Path) -> None:

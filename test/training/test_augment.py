@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from clip2scene_ros.frame import Scan
-from clip2scene_training.augment import AugmentConfig, augment
+from clip2scene_training.augment import augment
+from clip2scene_training.config import AugmentConfig
 
 
 @pytest.fixture

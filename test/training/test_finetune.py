@@ -16,9 +16,10 @@ from clip2scene_ros.frame import Frame, Scan
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import finetune as module
-from clip2scene_training.augment import AugmentConfig
-from clip2scene_training.config import FinetuneConfig
-from clip2scene_training.finetune import Diverged, finetune, one_cycle, parsed, seed_range
+from clip2scene_training import options
+from clip2scene_training.config import AugmentConfig, FinetuneConfig
+from clip2scene_training.finetune import Diverged, finetune, one_cycle
+from clip2scene_training.options import parsed, seed_range
 
 
 class Street:
@@ -211,15 +212,15 @@ def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config,
         asked.append((seeds, sweeps, str(cache)))
         return Street(2, seed=len(asked))
 
-    monkeypatch.setattr(module, "streets", streets)
+    monkeypatch.setattr(options, "streets", streets)
     out = tmp_path / "student.safetensors"
     arguments = ["--out", str(out), "--world-seeds", "3:5", "--sweeps", "2", "--cache", "c", "--steps", "2"]
-    settings = ["--class_set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
-    assert module.main([*arguments, *settings]) == 0
-    assert asked == [("3:5", 2, "c"), ("100000:100008", 2, "c")]
+    settings = ["--class-set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
+    assert options.main([*arguments, *settings]) == 0
+    assert asked == [(range(3, 5), 2, "c"), (range(100_000, 100_016), 2, "c")]
     _, card = load_checkpoint(out)
     assert card.network.width == 0.25
     assert card.created_by.startswith("clip2scene finetune --out")
     assert "mIoU" in capsys.readouterr().out
     with pytest.raises(BadConfig, match="steps"):
-        module.main([*arguments, "--steps", "none"])
+        options.main([*arguments, "--steps", "none"])

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from clip2scene_ros.config import setting
 from clip2scene_ros.frame import Array, Scan
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How scans are varied in training; all off leaves them as they are."""
-
-    rotate: bool = setting(True, "turn about z by any angle: a street has no fixed heading")
-    flip: bool = setting(True, "mirror x and y, each every second time: left and right are alike")
-    scale: float = setting(0.05, "change size by up to this share: vehicles differ", low=0.0, high=0.5)
-    intensity: float = setting(0.1, "change intensity by up to this share: sensors differ", low=0.0, high=1.0)
+from clip2scene_training.config import AugmentConfig
 
 
 def augment(scan: Scan, config: AugmentConfig, rng: np.random.Generator) -> Scan:

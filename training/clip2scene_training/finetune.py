@@ -1,15 +1,12 @@
 """Supervised training: a student learns from labelled frames, and what is saved is what the segmenter loads.
 
-`python -m clip2scene_training.finetune --help` shows the settings. Until annotation-free training exists,
-this makes the shipped demo checkpoint.
+`clip2scene finetune --help` shows the settings. Until annotation-free training exists, this makes the shipped
+demo checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import shlex
-import sys
 from dataclasses import asdict, replace
 from json import dumps
 from pathlib import Path
@@ -21,13 +18,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-from clip2scene_ros import terminal
 from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
-from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.config import SegmenterConfig
+from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.offline import evaluate
-from clip2scene_ros.report import build_report, sha256_of, table
+from clip2scene_ros.report import build_report, sha256_of
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions, save_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter, choose_device
 from clip2scene_training.augment import augment
@@ -168,77 +164,3 @@ def judge(out: Path, dataset: FrameDataset, config: FinetuneConfig, command: str
     evaluation = evaluate(((frame, segmenter.segment(frame.scan)) for frame in frames), segmenter.class_set)
     data_sha256 = survey(dataset, len(segmenter.class_set))[0] if evaluation.matrix.any() else ""
     return build_report(evaluation, data_sha256=data_sha256, weights_sha256=sha256_of(out), world=None, command=command)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments: the data, and every setting of FinetuneConfig under its dotted name."""
-    parser.add_argument("--world-seeds", default="0:80", metavar="A:B", help="scenes of the synthetic world to learn")
-    parser.add_argument("--val-world-seeds", default="100000:100008", metavar="A:B", help="scenes to be judged by")
-    parser.add_argument("--sweeps", type=int, default=6, help="sweeps of each scene (default: %(default)s)")
-    parser.add_argument(
-        "--cache", type=Path, default=Path(".cache/world"), help="keeps the generated scenes (%(default)s)"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="the checkpoint to write (.safetensors)")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
-    group = parser.add_argument_group("settings")
-    for name, default, f in settings_of(FinetuneConfig()):
-        group.add_argument(f"--{name}", metavar="X", help=f"{f.metadata['why']} (default: {default})")
-
-
-def run(args: argparse.Namespace, command: str) -> dict[str, Any]:
-    """Carry out parsed arguments; `command` is noted in checkpoint and report."""
-    given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig()) if getattr(args, name)}
-    config = with_settings(FinetuneConfig(), parsed(given))
-    train, val = (streets(text, args.sweeps, args.cache) for text in (args.world_seeds, args.val_world_seeds))
-    return finetune(train, val, config, args.out, resume=args.resume, command=command)
-
-
-def streets(seeds: str, sweeps: int, cache: Path) -> FrameDataset:
-    """Return the frames of some streets of the world, generated where they are not in the cache."""
-    from clip2scene_training.datasets.world import WorldDataset
-
-    with tqdm(desc=f"streets {seeds}", unit="street") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return WorldDataset(seed_range(seeds), sweeps, cache, progress=show)
-
-
-def parsed(given: dict[str, str]) -> dict[str, Any]:
-    """Turn the text of settings into their types; what does not parse is left for `with_settings` to refuse."""
-    kinds = {name: type(default) for name, default, _ in settings_of(FinetuneConfig())}
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        try:
-            values[name] = {"true": True, "false": False}[text] if kinds[name] is bool else kinds[name](text)
-        except (KeyError, ValueError):
-            values[name] = text
-    return values
-
-
-def seed_range(text: str) -> range:
-    """Return the seeds of `A:B`, B excluded.
-
-    Raises:
-        BadConfig: not two whole numbers with A < B.
-    """
-    first, _, last = text.partition(":")
-    if not (first.isdecimal() and last.isdecimal() and int(first) < int(last)):
-        raise BadConfig("seeds", f"Expected seeds as A:B with A below B (0:80), but got {text!r}.")
-    return range(int(first), int(last))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="clip2scene finetune", description=__doc__)
-    add_arguments(parser)
-    arguments = sys.argv[1:] if argv is None else argv
-    report = run(parser.parse_args(arguments), shlex.join(["clip2scene", "finetune", *arguments]))
-    sys.stdout.write(table(report) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(terminal.run(main))
