@@ -118,3 +118,17 @@ def test_the_stamp_is_read_from_serialised_messages():
     assert cdr_stamp_ns(big_endian) == 7 * SECOND + 8
     with pytest.raises(BadCloud):
         cdr_stamp_ns(data[:11])
+
+
+def test_a_real_bag_is_labelled_ten_of_ten_with_equal_stamps(running, shared_data, tmp_path: Path):
+    recorded, out = shared_data("data/rosbag2/trimmed_10msg"), tmp_path / "out.mcap"
+    replay = play_and_record(
+        recorded, out, namespace="replayed", keep_messages=False, check=running.check, timeout_s=60.0
+    )
+    assert (replay.sent, replay.labelled, replay.duplicates, replay.out_of_order) == (10, 10, 0, 0)
+    with BagReader(recorded) as before, BagReader(out) as after:
+        topic = next(name for name, (kind, _) in before.topics.items() if kind == "sensor_msgs/msg/PointCloud2")
+        sent, got = (list(bag.messages(name)) for bag, name in ((before, topic), (after, LABELS)))
+        assert [stamp_of(m) for _, m in got] == [stamp_of(m) for _, m in sent]
+        for (_, cloud_in), (_, labels) in zip(sent, got, strict=True):
+            np.testing.assert_array_equal(unpack_labels(labels)[0], parse(cloud_in).points)
