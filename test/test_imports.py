@@ -96,6 +96,35 @@ def test_no_module_breaks_a_rule(project: Path) -> None:
     assert violations(iter(found)) == []
 
 
+def circles(found: dict[str, ast.Module]) -> list[list[str]]:
+    """Return, for each import that closes a circle, the modules along it; what only a type checker reads counts too."""
+
+    def owner(imported: str) -> str:
+        while imported and imported not in found:
+            imported = imported.rpartition(".")[0]
+        return imported
+
+    closed, done = [], set()
+
+    def walk(name: str, path: list[str]) -> None:
+        if name in path:
+            closed.append([*path[path.index(name) :], name])
+        elif name not in done:
+            for imported in sorted({owner(each) for each in imports(found[name])} - {"", name, ROOT}):
+                walk(imported, [*path, name])
+            done.add(name)
+
+    for name in found:
+        walk(name, [])
+    return closed
+
+
+def test_no_module_imports_itself_by_a_detour(project: Path) -> None:
+    found = dict([*modules(project, CORE), *modules(project / "training", TRAINING)])
+    assert circles(found) == []
+    assert circles({"a": ast.parse("import b"), "b": ast.parse("def f():\n    from a import x")}) == [["a", "b", "a"]]
+
+
 def test_every_part_of_the_core_has_a_floor(project: Path) -> None:
     parts = {name.split(".")[1] for name, _ in modules(project, CORE) if "." in name}
     homeless = {part for part in parts if floor(f"{CORE}.{part}") is None}

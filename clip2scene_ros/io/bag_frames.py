@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
+from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_matching import Bundle, gather, header_stamp_ns, match
 from clip2scene_ros.io.image import decode_compressed, decode_raw
 from clip2scene_ros.io.pointcloud import parse, unpack_ground_truth
-
-if TYPE_CHECKING:
-    from clip2scene_ros.io.bag_reader import BagReader
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 IMAGE = "sensor_msgs/msg/Image"
@@ -51,12 +49,12 @@ class BagTopics:
     tolerance_ns: int = 100_000_000
 
 
-def read_frames(bag: BagReader, topics: BagTopics, *, images: bool = True) -> Iterator[Frame]:
+def read_frames(bag: BagFile, topics: BagTopics, refused: Counter[str], *, images: bool = True) -> Iterator[Frame]:
     """Yield a Frame per scan of an open bag, in the order of recording.
 
     Views are the cameras' images nearest to the scan's stamp, `camera_from_lidar` includes the ego motion between
     the two. A camera without calibration or transform is left out, and a warning says so once. Clouds that cannot
-    be read are left out, logged and counted in `bag.refused`. Without `images` there are no views.
+    be read are left out, logged and counted in `refused` by reason. Without `images` there are no views.
 
     Raises:
         BadBag: no or several clouds to choose from, a topic named that is missing or of another type, damage.
@@ -76,13 +74,13 @@ def read_frames(bag: BagReader, topics: BagTopics, *, images: bool = True) -> It
         try:
             scan = parse(bag.decode(points, CLOUD, bundle.scan))
         except BadCloud as error:
-            bag.refused[error.reason] += 1
+            refused[error.reason] += 1
             _log.warning("A cloud on %s is left out: %s", points, error)
             continue
         yield _frame(bag, rig, scan, bundle, truth)
 
 
-def points_topic(bag: BagReader, topics: BagTopics) -> str:
+def points_topic(bag: BagFile, topics: BagTopics) -> str:
     """Return the topic of the LiDAR clouds: the named one, else the only one that is no ground truth and no labels.
 
     Raises:
@@ -120,7 +118,7 @@ def _is_derived(topic: str) -> bool:
     return "ground_truth" in topic or topic.endswith(("/labels", "/labels_rgb"))
 
 
-def _camera_topics(bag: BagReader, topics: BagTopics) -> list[str]:
+def _camera_topics(bag: BagFile, topics: BagTopics) -> list[str]:
     """Return the image topics; of a camera that is there raw and compressed, the compressed one."""
     if topics.cameras is not None:
         for topic in topics.cameras:
@@ -133,7 +131,7 @@ def _camera_topics(bag: BagReader, topics: BagTopics) -> list[str]:
     return list(by_name.values())
 
 
-def _odometry_topic(bag: BagReader, topics: BagTopics) -> str:
+def _odometry_topic(bag: BagFile, topics: BagTopics) -> str:
     if topics.odometry:
         bag.require(topics.odometry, ODOMETRY)
         return topics.odometry
@@ -144,7 +142,7 @@ def _odometry_topic(bag: BagReader, topics: BagTopics) -> str:
 
 
 def _survey(
-    bag: BagReader, points: str, cameras: list[str], truth: str, odometry: str
+    bag: BagFile, points: str, cameras: list[str], truth: str, odometry: str
 ) -> tuple[RigCalibration, dict[str, list[int]]]:
     """Return the rig's calibration and the header stamps of clouds, images and ground truth [ns]."""
     rig = RigCalibration()
@@ -164,14 +162,14 @@ def _survey(
     return rig, stamps
 
 
-def _header_stamp(bag: BagReader, topic: str, data: bytes) -> int:
+def _header_stamp(bag: BagFile, topic: str, data: bytes) -> int:
     try:
         return header_stamp_ns(data)
     except (struct.error, IndexError) as error:
         raise BadBag("message", f"{bag.path}: a message on {topic} has no header, only {len(data)} bytes.") from error
 
 
-def _frame(bag: BagReader, rig: RigCalibration, scan: Scan, bundle: Bundle, truth: str) -> Frame:
+def _frame(bag: BagFile, rig: RigCalibration, scan: Scan, bundle: Bundle, truth: str) -> Frame:
     labels, instances = _ground_truth(bag, rig, scan, truth, bundle.parts.get(truth))
     views = (
         _view(bag, rig, scan, topic, stamp_ns, data)
@@ -187,7 +185,7 @@ def _frame(bag: BagReader, rig: RigCalibration, scan: Scan, bundle: Bundle, trut
     )
 
 
-def _view(bag: BagReader, rig: RigCalibration, scan: Scan, topic: str, stamp_ns: int, data: bytes) -> View | None:
+def _view(bag: BagFile, rig: RigCalibration, scan: Scan, topic: str, stamp_ns: int, data: bytes) -> View | None:
     """Return the view, or None (logged) where the image cannot be placed or decoded."""
     camera_from_lidar = rig.camera_from_lidar(topic, stamp_ns, scan)
     if camera_from_lidar is None:
@@ -208,7 +206,7 @@ def _view(bag: BagReader, rig: RigCalibration, scan: Scan, topic: str, stamp_ns:
 
 
 def _ground_truth(
-    bag: BagReader, rig: RigCalibration, scan: Scan, topic: str, part: tuple[int, bytes] | None
+    bag: BagFile, rig: RigCalibration, scan: Scan, topic: str, part: tuple[int, bytes] | None
 ) -> tuple[Array | None, Array | None]:
     """Return labels and instances in the scan's order, or None where there are none that fit."""
     if part is None:
