@@ -120,13 +120,14 @@ def evaluate(args: argparse.Namespace) -> int:
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
+        made_by = bag.world()
     from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
 
     report = build_report(
         result,
         data_sha256=sha256_of(args.bag),
         weights_sha256=weights_sha256(args.segmenter),
-        world=None,
+        world=made_by,
         command=args.command_line,
     )
     args.out.mkdir(parents=True, exist_ok=True)

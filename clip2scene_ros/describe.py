@@ -40,7 +40,7 @@ def describe(path: Path) -> str:
 
 
 def describe_bag(path: Path) -> str:
-    """Return topics, types, counts, duration, the fields of the clouds and the class set of the ground truth."""
+    """Return topics, types, counts, duration, the clouds' fields, which drive it is, and the ground truth's classes."""
     with BagReader(path) as bag:
         topics = bag.topics
         width = max(map(len, topics), default=0)
@@ -50,7 +50,9 @@ def describe_bag(path: Path) -> str:
         for topic, (msgtype, count) in topics.items():
             if msgtype == CLOUD and count:
                 lines += _describe_cloud(topic, next(bag.messages(topic))[1])
-        truth = bag.class_set()
+        truth, world = bag.class_set(), bag.world()
+    if world is not None:
+        lines += ["", "synthetic world: " + ", ".join(f"{name} {value}" for name, value in world.items())]
     if truth is not None:
         lines += ["", f"ground truth: {describe_class_set(truth)}"]
     return "\n".join(lines)

@@ -28,7 +28,7 @@ def build_report(
         evaluation: labels against ground truth.
         data_sha256: of the bag, see `sha256_of`.
         weights_sha256: of the checkpoint file.
-        world: what made the data when that was the synthetic world (its seed), else None.
+        world: which drive of the synthetic world the data are (`BagFile.world`), or None.
         command: the command line that makes this report again.
 
     Returns:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
 from clip2scene_ros.student.checkpoint import CheckpointCard, save_checkpoint
 from clip2scene_ros.student.networks import build_network
 
+WORLD = {"version": "boxes", "seed": 0, "seconds": 0.3}
 START_NS = 1_700_000_000_000_000_000
 STEP_NS = 50_000_000
 CAMERA = CameraModel(160, 90, np.array([[80.0, 0, 80], [0, 80, 45], [0, 0, 1]]))
@@ -50,6 +52,7 @@ def write_street(path: Path, clouds: int = 6, points: int = 600, truth: bool = T
         edges = [("base_link", "lidar_top", BASE_FROM_LIDAR), ("base_link", "cam_front", BASE_FROM_CAMERA)]
         bag.write("/tf_static", tf_static_message(edges, START_NS), START_NS, latched=True)
         if truth:
+            bag.write("/world", string_message(json.dumps(WORLD)), START_NS, latched=True)
             classes = string_message(load_class_set("world").to_json())
             bag.write("/ground_truth/class_set", classes, START_NS, latched=True)
         for i in range(clouds):

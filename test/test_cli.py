@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_street import write_street, write_student
+from small_street import WORLD, write_street, write_student
 
 from clip2scene_ros import terminal
 from clip2scene_ros.errors import BadBag
@@ -230,6 +230,7 @@ def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, 
     assert 0 < first["latency_ms"]["p50"] <= first["latency_ms"]["p99"] <= first["latency_ms"]["max"]
     assert first["frames"] == 6
     assert first["points"] == 3600
+    assert first["world"] == WORLD
     assert first["data_sha256"] == sha256_of(street)
     assert first["weights_sha256"] == sha256_of(student)
     assert first["command"].startswith(f"clip2scene evaluate {street} --out {tmp_path / 'one'}")
@@ -260,7 +261,15 @@ def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
 def test_inspect_tells_what_a_bag_holds(street: Path) -> None:
     run = clip2scene("inspect", street)
     assert run.returncode == 0, run.stderr
-    for words in ("0.250 s", "/points", "sensor_msgs/msg/PointCloud2", "intensity    float32 @12", "600 points", "car"):
+    for words in (
+        "0.250 s",
+        "/points",
+        "sensor_msgs/msg/PointCloud2",
+        "intensity    float32 @12",
+        "600 points",
+        "version boxes",
+        "car",
+    ):
         assert words in run.stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,9 @@ from clip2scene_ros.io.bag_messages import Message, typestore
 MCAP_MAGIC = b"\x89MCAP0\r\n"
 IDL_SEPARATOR = "=" * 80 + "\n"
 CLASS_SET_TOPIC = "/ground_truth/class_set"
+WORLD_TOPIC = "/world"
+WORLD_KEYS = {"version", "seed", "seconds"}
+STRING = "std_msgs/msg/String"
 
 
 Bag = TypeVar("Bag", bound="BagFile")
@@ -148,8 +152,18 @@ class BagFile:
         """Return the class set of the bag's ground truth, or None where it says none."""
         if CLASS_SET_TOPIC not in self.topics:
             return None
-        self.require(CLASS_SET_TOPIC, "std_msgs/msg/String")
+        self.require(CLASS_SET_TOPIC, STRING)
         return next((ClassSet.from_json(message.data) for _, message in self.messages(CLASS_SET_TOPIC)), None)
+
+    def world(self) -> dict[str, Any] | None:
+        """Return which drive of the synthetic world this is (`version`, `seed`, `seconds`), or None if it is none."""
+        if self.topics.get(WORLD_TOPIC, ("", 0))[0] != STRING:
+            return None
+        try:
+            said = next((json.loads(message.data) for _, message in self.messages(WORLD_TOPIC)), None)
+        except (ValueError, RecursionError):  # a topic of somebody else that has the same name
+            return None
+        return said if isinstance(said, dict) and said.keys() == WORLD_KEYS else None
 
     def _open_reader(self) -> Reader:
         if self._reader is None:

@@ -163,3 +163,21 @@ def test_missing_topic_and_wrong_type_name_what_there_is(tmp_path: Path) -> None
             bag.decode("/text", "std_msgs/msg/String", b"\0\1\0\0\7")
     with pytest.raises(BadBag, match="not open"):
         _ = bag.topics
+
+
+@pytest.mark.parametrize(
+    ("text", "world"),
+    [
+        ('{"version": "world-0", "seed": 7, "seconds": 2.0}', {"version": "world-0", "seed": 7, "seconds": 2.0}),
+        ('{"seed": 7}', None),
+        ("hello world", None),
+        ("[" * 100_000, None),
+    ],
+)
+def test_a_bag_says_which_drive_it_is_and_a_foreign_topic_of_that_name_says_nothing(
+    tmp_path: Path, text: str, world: dict[str, object] | None
+) -> None:
+    with BagWriter(tmp_path / "a.mcap") as bag:
+        bag.write("/world", string_message(text), STAMP, latched=True)
+    with BagReader(tmp_path / "a.mcap") as read:
+        assert read.world() == world

@@ -18,6 +18,7 @@ from clip2scene_training.world.bag import write_bag
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, pose_at
 from clip2scene_training.world.tracer import Layer, Rays
+from clip2scene_training.world.version import WORLD_VERSION
 
 CAMERAS = ("cam_front", "cam_front_left", "cam_front_right", "cam_back", "cam_back_left", "cam_back_right")
 SHORT = WorldConfig(duration_s=1.0)
@@ -153,7 +154,9 @@ def test_a_bag_gives_back_the_drive(tmp_path: Path) -> None:
     assert ticks == [(i, 12) for i in range(1, 13)]
     with BagReader(tmp_path / "drive.mcap") as bag:
         topics, frames = bag.topics, list(bag.frames())
-    wanted = {"/points", "/odom", "/tf_static", "/ground_truth/points", "/ground_truth/class_set"}
+        assert bag.world() == {"version": WORLD_VERSION, "seed": 4, "seconds": 0.6}
+        assert bag.latched == {"/tf_static", "/ground_truth/class_set", "/world"}
+    wanted = {"/world", "/points", "/odom", "/tf_static", "/ground_truth/points", "/ground_truth/class_set"}
     wanted |= {f"/{c}/{end}" for c in CAMERAS for end in ("image/compressed", "camera_info")}
     assert set(topics) == wanted
     assert topics["/odom"][1] >= 0.6 * 20

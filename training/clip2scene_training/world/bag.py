@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,13 @@ import numpy as np
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.frame import Array
 from clip2scene_ros.io import bags
+from clip2scene_ros.io.bag_file import CLASS_SET_TOPIC, WORLD_TOPIC
 from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
 from clip2scene_training.world.cameras import base_from_camera, camera_model
 from clip2scene_training.world.config import SECOND_NS, WorldConfig
 from clip2scene_training.world.drive import Drive
+from clip2scene_training.world.version import WORLD_VERSION
 
 Progress = Callable[[int, int], None]
 Event = tuple[int, int, Callable[[bags.BagWriter], None]]
@@ -68,13 +71,15 @@ def write_bag(
 
 
 def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
-    """Write what holds for the whole bag: where the sensors are mounted, and what the class ids mean."""
+    """Write what holds for the whole bag: which drive it is, where the sensors are, what the class ids mean."""
     start = drive.config.start_ns
     mounts = [(BASE, LIDAR, drive.base_from_lidar)]
     mounts += [(BASE, mount.name, base_from_camera(mount)) for mount in drive.config.cameras]
     writer.write("/tf_static", bags.tf_static_message(mounts, start), start, latched=True)
     words = bags.string_message(load_class_set("world").to_json())
-    writer.write("/ground_truth/class_set", words, start, latched=True)
+    writer.write(CLASS_SET_TOPIC, words, start, latched=True)
+    which = {"version": WORLD_VERSION, "seed": drive.seed, "seconds": drive.config.duration_s}
+    writer.write(WORLD_TOPIC, bags.string_message(json.dumps(which)), start, latched=True)
 
 
 def _events(drive: Drive, jpeg_quality: int) -> Iterator[Event]:
