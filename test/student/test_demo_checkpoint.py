@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.frame import Scan
+from clip2scene_ros.io.bags import BagReader, stamp_of
+from clip2scene_ros.io.pointcloud import parse, unpack_labels
 from clip2scene_ros.metrics import confusion, mean_iou
+from clip2scene_ros.offline import LABELS
+from clip2scene_ros.student.points import within_range
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 
 MAX_BYTES = 4_000_000
@@ -61,3 +68,35 @@ def test_it_is_less_sure_of_noise_than_of_a_street(segmenter, streets):
     noise = Scan(rng.uniform(-20, 20, (20_000, 3)).astype(np.float32), rng.uniform(0, 1, 20_000).astype(np.float32))
     street_entropy = np.mean([segmenter.segment(f.scan).entropy.mean() for f in streets])
     assert segmenter.segment(noise).entropy.mean() > street_entropy
+
+
+def mean_entropy(points, segmentation):
+    """Of the points that are in range: what is out of range comes out as 1 and says nothing about the student."""
+    config = SegmenterConfig()
+    return segmentation.entropy[within_range(points, config.min_range_m, config.max_range_m)].mean()
+
+
+def test_a_real_bag_of_a_depth_camera_is_labelled_ten_of_ten_and_with_doubt(segmenter, streets, shared_data, tmp_path):
+    source, target = shared_data("data/rosbag2/trimmed_10msg"), tmp_path / "out.mcap"
+    command = [sys.executable, "-m", "clip2scene_ros.cli", "segment", str(source), "--out", str(target)]
+    run = subprocess.run(
+        [*command, "--labels-only", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == f"{target}: 10 clouds labelled\n"
+    with BagReader(source) as before, BagReader(target) as after:
+        clouds = [message for _, message in before.messages("/point_cloud")]
+        labels = [message for _, message in after.messages(LABELS)]
+    assert [stamp_of(m) for m in labels] == [stamp_of(m) for m in clouds]
+    assert [m.header.frame_id for m in labels] == [m.header.frame_id for m in clouds]
+    doubts = []
+    for cloud, labelled in zip(clouds, labels, strict=True):
+        points, segmentation = unpack_labels(labelled)
+        np.testing.assert_array_equal(points, parse(cloud).points)
+        doubts.append(mean_entropy(points, segmentation))
+    of_streets = [mean_entropy(f.scan.points, segmenter.segment(f.scan)) for f in streets]
+    assert min(doubts) > 2 * max(of_streets)
