@@ -96,7 +96,7 @@ def segment_bag(
     """
     done = done if done is not None else Labelling()
     points = points_topic(bag, BagTopics(points=topic))
-    clouds = _clouds(bag, points, out if keep_messages else None)
+    clouds = play_clouds(bag, points, out if keep_messages else None)
     for stamp_ns, data in progress(clouds, "segment", bag.topics[points][1]):
         try:
             scan = parse(bag.decode(points, CLOUD, data))
@@ -206,8 +206,15 @@ def recorded_labels(bag: BagReader, frames: Iterable[Frame]) -> Iterator[Labelle
         yield frame, segmentation
 
 
-def _clouds(bag: BagReader, points: str, out: BagWriter | None) -> Iterator[tuple[int, bytes]]:
-    """Yield recording stamp and bytes of every cloud; on the way copy all messages to `out`, if that is given."""
+def play_clouds(bag: BagReader, points: str, out: BagWriter | None) -> Iterator[tuple[int, bytes]]:
+    """Yield recording stamp [ns] and bytes (CDR) of every cloud, and on the way copy all messages into a labelled bag.
+
+    Args:
+        bag: an open bag.
+        points: the clouds' topic.
+        out: gets the messages of `bag`, untouched and in their order, but no labels that someone else has made; None
+            copies nothing.
+    """
     replaced = {LABELS, LABELS_RGB, CLASS_SET} - {points}
     topics = {name for name in bag.topics if name not in replaced} if out is not None else {points}
     for topic, msgtype, stamp_ns, data in bag.raw(topics):

@@ -15,13 +15,9 @@ from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, string_message
 from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import RunningNode, start_node
-from clip2scene_ros.nodes.segment import NODE_NAME
+from clip2scene_ros.offline import CLASS_SET, LABELS, play_clouds
 
 __all__ = ["Replay", "RunningNode", "play_and_record", "start_node"]
-
-LABELS = f"/{NODE_NAME}/labels"
-CLASS_SET = f"/{NODE_NAME}/class_set"
-"""Topics in the recorded bag, whatever the namespace of the live node was."""
 
 
 @dataclass
@@ -65,8 +61,8 @@ def play_and_record(
 
     Args:
         bag_in: the bag to play.
-        bag_out: the bag to write: labels, class set and, with `keep_messages`, all messages of `bag_in`; None
-            records nothing.
+        bag_out: the bag to write: labels, class set and, with `keep_messages`, the other messages of `bag_in`, under
+            the topics of the default name (`offline.LABELS`) whatever the node's namespace is; None records nothing.
         topic: the clouds' topic in the bag; empty takes the only one.
         namespace: namespace of the live node.
         rate_hz: clouds a second; 0 sends the next cloud when the labels of the last have come (lock-step).
@@ -93,12 +89,9 @@ def play_and_record(
         points = points_topic(bag, BagTopics(points=topic))
         player = _Player(peer, out, arrived, rate_hz, timeout_s, discovery_s)
         total = bag.topics[points][1]
-        for name, msgtype, stamp_ns, data in bag.raw(None if keep_messages else (points,)):
-            if out is not None and keep_messages:
-                out.write_raw(name, msgtype, data, stamp_ns, types=bag.types)
-            if name == points:
-                player.play(data, stamp_ns)
-                progress(len(player.recorded_ns), total)
+        for stamp_ns, data in play_clouds(bag, points, out if keep_messages else None):
+            player.play(data, stamp_ns)
+            progress(len(player.recorded_ns), total)
         return player.finish()
 
 

@@ -11,12 +11,14 @@ from conftest import cloud
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.errors import BadBag, BadCloud, NodeFailed
 from clip2scene_ros.frame import Scan
-from clip2scene_ros.io.bag_messages import cloud_message, string_message
+from clip2scene_ros.io.bag_messages import cloud_message, string_message, tf_static_message
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, stamp_of
 from clip2scene_ros.io.pointcloud import pack_points, parse, unpack_labels
 from clip2scene_ros.nodes.peer import cdr_stamp_ns
-from clip2scene_ros.nodes.replay import CLASS_SET, LABELS, play_and_record, start_node
+from clip2scene_ros.nodes.replay import play_and_record, start_node
+from clip2scene_ros.nodes.segment import NODE_NAME
+from clip2scene_ros.offline import CLASS_SET, LABELS
 
 SECOND = 10**9
 SCANS = 10
@@ -24,10 +26,13 @@ SCANS = 10
 
 @pytest.fixture(scope="module")
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a bag of ten clouds, recorded 5 ms after their stamps, and another topic."""
+    """Return a bag of ten clouds, recorded 5 ms after their stamps, with a latched topic and labels of another node."""
     path = tmp_path_factory.mktemp("bags") / "in.mcap"
     rng = np.random.default_rng(0)
     with BagWriter(path) as out:
+        out.write("/tf_static", tf_static_message([("base", "top", np.eye(4))], SECOND), SECOND, latched=True)
+        out.write(CLASS_SET, string_message("of another node"), SECOND, latched=True)
+        out.write(LABELS, string_message("of another node"), SECOND)
         for k in range(SCANS):
             points = rng.uniform(-20, 20, (500 + k, 3)).astype(np.float32)
             scan = Scan(points=points, intensity=np.zeros(len(points), np.float32), stamp_ns=(100 + k) * SECOND)
@@ -44,7 +49,7 @@ def running(tiny_checkpoint: Path):
         yield node
 
 
-def test_lock_step_labels_every_cloud_and_records_them_under_their_stamps(bag: Path, running, tmp_path: Path):
+def test_lock_step_labels_every_cloud_and_copies_the_rest_of_the_bag(bag: Path, running, tmp_path: Path):
     calls: list[tuple[int, int]] = []
     out = tmp_path / "out.mcap"
     replay = play_and_record(
@@ -54,10 +59,13 @@ def test_lock_step_labels_every_cloud_and_records_them_under_their_stamps(bag: P
     assert (replay.duplicates, replay.out_of_order) == (0, 0)
     assert len(replay.latency_ms) == SCANS
     assert min(replay.latency_ms) > 0
+    assert (f"/{NODE_NAME}/labels", f"/{NODE_NAME}/class_set") == (LABELS, CLASS_SET)
     assert calls == [(k, SCANS) for k in range(1, SCANS + 1)]
     assert ClassSet.from_json(replay.class_set).names == load_class_set("world").names
     with BagReader(bag) as before, BagReader(out) as after:
+        assert after.latched == {"/tf_static", CLASS_SET}
         assert after.topics == {
+            "/tf_static": ("tf2_msgs/msg/TFMessage", 1),
             "/lidar": ("sensor_msgs/msg/PointCloud2", SCANS),
             "/weather": ("std_msgs/msg/String", SCANS),
             CLASS_SET: ("std_msgs/msg/String", 1),
