@@ -7,6 +7,7 @@ wins) -> `_label` (parse, segment, publish) -> the ledger. No exception leaves e
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,6 +79,7 @@ class Pipeline:
         ledger: Ledger,
         topic: str,
         logger: RcutilsLogger,
+        alive: Callable[[], bool],
     ) -> None:
         """Start the worker.
 
@@ -88,9 +90,10 @@ class Pipeline:
             ledger: where every scan is entered; it outlives this pipeline.
             topic: full name of the input topic, for texts.
             logger: the node's.
+            alive: says whether ROS runs; what fails after its end (Ctrl-C) is no error.
         """
         self._student, self._outputs, self._settings, self._ledger = student, outputs, settings, ledger
-        self.topic, self._logger = topic, logger
+        self.topic, self._logger, self._alive = topic, logger, alive
         self.started_ns = time.monotonic_ns()
         self.losses = LossDetector(settings.diagnostics.expected_rate_hz)
         self.order = StampOrder()
@@ -148,10 +151,14 @@ class Pipeline:
             processing_ms=segmentation.processing_ms,
         )
         cyclic_ms = self._ledger.label(times, done_ns, clipped(delivery.message, self._settings.cloud))
-        self._outputs.publish_times(times, cyclic_ms)
+        try:
+            self._outputs.publish_times(times, cyclic_ms)
+        except Exception as error:  # the scan is labelled and closed, so it must not be counted as failed, too
+            if self._alive():
+                self._logger.error(f"Cannot publish times: {error}", throttle_duration_sec=QUIET_S)
 
     def _failed(self, error: Exception) -> None:
-        if self._stopping:
+        if self._stopping or not self._alive():
             self._ledger.drop("deactivated")
             return
         bad_cloud = isinstance(error, BadCloud)

@@ -111,7 +111,9 @@ class SegmentNode(LifecycleNode):
         if self._student is None or self._outputs is None:
             return TransitionCallbackReturn.ERROR
         topic = self.resolve_topic_name("points")
-        self._pipeline = Pipeline(self._student, self._outputs, self.settings, self._ledger, topic, self.get_logger())
+        self._pipeline = Pipeline(
+            self._student, self._outputs, self.settings, self._ledger, topic, self.get_logger(), self.context.ok
+        )
         self._reporter.pipeline = self._pipeline
         self._subscription = self.create_subscription(
             PointCloud2,
@@ -191,29 +193,45 @@ class Stopped(BaseException):
 
 
 class StopSignal:
-    """What SIGINT and SIGTERM do: interrupt the loading of a student, which takes seconds, and nothing else.
+    """What SIGINT and SIGTERM do: interrupt the start and the loading of a student, which take seconds.
 
     Everything else ends by itself, since rclpy shuts the context down; an exception raised inside its C++ code comes
-    out as another one, with a traceback.
+    out as another one, with a traceback. There a signal is only noted, for `check` to raise.
     """
 
     def __init__(self) -> None:
-        self.loading = True  # from the start of the process on: imports, too
+        self._asked = False
+        self._loading = True  # from the start of the process on: imports, too
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.loading:
-            self.loading = False  # launch and terminal both send one, and the second must not interrupt the way out
+        self._asked = True
+        if self._loading:
+            self._loading = False  # launch and terminal both send one, and the second must not interrupt the way out
             raise Stopped
+
+    def check(self) -> None:
+        """Raise Stopped when a signal came before rclpy listened, or where its exception was swallowed."""
+        if self._asked:
+            raise Stopped
+
+    def init_ros(self, args: list[str]) -> None:
+        """Start rclpy, which from then on listens for signals as well."""
+        self._loading = False
+        rclpy.init(args=args)
+        self.check()
 
     def load(self, config: SegmenterConfig) -> Student:
         """Load the student, interruptibly."""
-        self.loading = True
+        self._loading = True
         try:
-            return load_segmenter(config)
+            self.check()
+            student = load_segmenter(config)
         finally:
-            self.loading = False
+            self._loading = False
+        self.check()
+        return student
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -221,6 +239,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return _run(list(sys.argv if args is None else args), StopSignal())
     except (Stopped, ExternalShutdownException):
+        rclpy.try_shutdown()
         return 0
 
 
@@ -230,10 +249,12 @@ def _run(args: list[str], stop: StopSignal) -> int:
         description="Labels the points of a LiDAR topic. Parameters and remaps are given the ROS way.",
         epilog="example: segment_node --ros-args -r points:=/lidar/points -p segmenter.checkpoint:=student.safetensors",
     )
-    parser.parse_args(remove_ros_args(args)[1:])
+    try:
+        parser.parse_args(remove_ros_args(args)[1:])
+    except RuntimeError as error:  # rcl's own, with a text that says which argument it cannot read
+        parser.error(" ".join(str(error).split()))
     profile = use_profile()
-    stop.loading = False
-    rclpy.init(args=args)
+    stop.init_ros(args)
     node: SegmentNode | None = None
     try:
         node = SegmentNode(stop.load)

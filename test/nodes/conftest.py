@@ -59,6 +59,11 @@ def stays(condition: Callable[[], object], seconds: float) -> bool:
     return True
 
 
+def tiny(checkpoint: Path) -> dict[str, object]:
+    """Return parameters for the tiny student on one thread: tests share the cores with others."""
+    return {"segmenter.checkpoint": str(checkpoint), "segmenter.threads": 1}
+
+
 def cloud(stamp: int, points: int = 500, frame_id: str = "lidar", seed: int = 0) -> PointCloud2:
     """Make a cloud of random points within 30 m; the same seed gives the same points."""
     rng = np.random.default_rng(seed)

@@ -87,11 +87,11 @@ def pipeline() -> Callable[[Log], Pipeline]:
     """Return a function that makes a pipeline whose student knows nothing and whose labels go nowhere."""
     made: list[Pipeline] = []
 
-    def make(log: Log, **changed: Callable[..., object]) -> Pipeline:
+    def make(log: Log, alive: Callable[[], bool] = lambda: True, **changed: Callable[..., object]) -> Pipeline:
         student = SimpleNamespace(segment=lambda scan: Segmentation.unknown(len(scan)))
         does = {"wanted": lambda: True, "publish": lambda *_: None, "publish_times": lambda *_: None}
         outputs = SimpleNamespace(**(does | changed))
-        made.append(Pipeline(student, outputs, SegmentNodeConfig(), Ledger(), "/lidar/top", log))
+        made.append(Pipeline(student, outputs, SegmentNodeConfig(), Ledger(), "/lidar/top", log, alive))
         return made[-1]
 
     yield make
@@ -136,3 +136,21 @@ def test_no_error_leaves_callback_or_worker(pipeline, where: str):
         node.receive(cloud(k * MS, points=10), {})
         until(lambda k=k: node._ledger.account(0).dropped == {"internal_error": k}, f"error {k} is counted")
     assert log.errors == ["OSError: the network is gone"] * 2
+
+
+def test_a_scan_whose_times_cannot_be_told_is_labelled_all_the_same(pipeline):
+    log = Log()
+    node = pipeline(log, publish_times=boom)
+    for k in (1, 2):
+        node.receive(cloud(k * MS, points=10), {})
+        until(lambda k=k: len(log.errors) == k, f"error {k} is told")
+    account = node._ledger.account(0)
+    assert (account.labelled, account.dropped, account.pending) == (2, {}, 0)
+
+
+def test_errors_after_the_end_of_ros_are_counted_and_not_told(pipeline):
+    log = Log()
+    node = pipeline(log, alive=lambda: False, publish=boom)
+    node.receive(cloud(MS, points=10), {})
+    until(lambda: node._ledger.account(0).dropped == {"deactivated": 1}, "the scan is counted")
+    assert log.errors == []

@@ -1,0 +1,115 @@
+"""How `segment_node` ends: on one signal, at any moment, within two seconds and without a traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Listener, cloud, tiny, until
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+
+from clip2scene_ros.nodes.process import RunningNode, start_node
+
+SECOND = 10**9
+QUIT_S = 2.0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_a_working_node_ends_within_two_seconds_without_a_traceback(
+    sign: signal.Signals, listen: Callable[..., Listener], tiny_checkpoint: Path
+):
+    with start_node(tiny(tiny_checkpoint), namespace=sign.name) as running:
+        listener = listen(f"/{sign.name}/clip2scene_segment", f"/{sign.name}/points")
+        listener.meet()
+        for k in range(5):
+            listener.send(cloud((1 + k) * SECOND, points=30_000))
+        assert_quits(running, sign)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_starting_node_ends_within_two_seconds_without_a_traceback(seed: int, tiny_checkpoint: Path):
+    rng = random.Random(seed)
+    sign = (signal.SIGINT, signal.SIGTERM)[seed % 2]
+    with start_node(tiny(tiny_checkpoint), namespace=f"early{seed}") as running:
+        # From here on the node is loading torch, the checkpoint, or discovering others: any moment must do.
+        until(lambda: in_main(running), "the process is in the node's main")
+        time.sleep(rng.uniform(0.0, 1.5))
+        assert_quits(running, sign)
+
+
+@pytest.mark.parametrize(
+    "transitions",
+    [
+        [],
+        [Transition.TRANSITION_CONFIGURE],
+        [Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE],
+        [Transition.TRANSITION_UNCONFIGURED_SHUTDOWN],
+    ],
+    ids=["unconfigured", "inactive", "active", "finalized"],
+)
+def test_one_sigterm_ends_it_in_every_state(
+    transitions: list[int], listen: Callable[..., Listener], tiny_checkpoint: Path, request: pytest.FixtureRequest
+):
+    ns = request.node.callspec.id
+    with start_node({**tiny(tiny_checkpoint), "autostart": False}, namespace=ns) as running:
+        listener = listen(f"/{ns}/clip2scene_segment", f"/{ns}/points", labels=False)
+        change = listener.node.create_client(ChangeState, f"/{ns}/clip2scene_segment/change_state")
+        assert change.wait_for_service(20.0)
+        for transition in transitions:
+            future = change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            until(future.done, f"transition {transition}")
+            assert future.result().success
+        assert_quits(running, signal.SIGTERM)
+
+
+EARLY = """
+import os, signal, sys
+import rclpy
+import clip2scene_ros.nodes.segment as segment
+
+def interrupted(function):
+    def call(*arguments, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return function(*arguments, **options)
+    return call
+
+PLACE = interrupted(PLACE)
+sys.exit(segment.main(["segment_node", "--ros-args", "-p", "segmenter.checkpoint:=CHECKPOINT"]))
+"""
+"""A node that gets SIGTERM just before it calls PLACE."""
+
+
+@pytest.mark.parametrize("place", ["rclpy.init", "segment.SegmentNode", "segment.load_segmenter", "segment.Pipeline"])
+def test_a_signal_at_an_odd_moment_of_the_start_is_not_lost(place: str, tiny_checkpoint: Path):
+    script = EARLY.replace("PLACE", place).replace("CHECKPOINT", str(tiny_checkpoint))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def in_main(running: RunningNode) -> bool:
+    """Return whether the process has its handler for SIGTERM: before that, signals are Python's own affair."""
+    running.check()
+    status = Path(f"/proc/{running.process.pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
+
+
+def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
+    started = time.monotonic()
+    os.kill(running.process.pid, sign)
+    code = running.process.wait(10.0)
+    took_s = time.monotonic() - started
+    log = running.log_file.read_text()
+    assert "Traceback" not in log, log
+    assert "[ERROR]" not in log, log
+    assert code == 0, log
+    assert took_s < QUIT_S
