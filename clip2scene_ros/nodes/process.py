@@ -55,7 +55,7 @@ def ros_arguments(parameters: Mapping[str, object], remaps: Mapping[str, str], n
     """Return the `--ros-args` for a node; text is quoted so that YAML reads it as text."""
     arguments = ["--ros-args"]
     for name, value in parameters.items():
-        text = f"'{value}'" if isinstance(value, str) else str(value).lower()
+        text = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value).lower()
         arguments += ["-p", f"{name}:={text}"]
     for source, target in remaps.items():
         arguments += ["-r", f"{source}:={target}"]

@@ -11,9 +11,10 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clip2scene_ros.config import SegmentNodeConfig, settings_of
+from clip2scene_ros.config import SegmentNodeConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
+from clip2scene_ros.nodes.process import ros_arguments
 
 KINDS = {
     bool: ParameterType.PARAMETER_BOOL,
@@ -75,6 +76,14 @@ def test_a_parameter_file_is_read(node_with, tmp_path: Path):
     settings = declare(node_with("--params-file", str(file)), SegmentNodeConfig())
     assert (settings.points.depth, settings.points.reliability, settings.autostart) == (7, "reliable", False)
     assert settings.segmenter == SegmentNodeConfig().segmenter
+
+
+@pytest.mark.parametrize("path", ["/home/o'brien/a b.safetensors", "", "1.0", "true", "{x: [", "'", "a\\b #c"])
+def test_text_handed_to_a_node_process_arrives_as_it_is(node_with, path: str):
+    given = {"segmenter.checkpoint": path, "segmenter.threads": 3, "points.depth": 7, "autostart": False}
+    flag, *arguments = ros_arguments(given, {})
+    assert flag == "--ros-args"
+    assert declare(node_with(*arguments), SegmentNodeConfig()) == with_settings(SegmentNodeConfig(), given)
 
 
 def test_names_that_do_not_exist_are_found_but_not_those_of_ros(node_with):
