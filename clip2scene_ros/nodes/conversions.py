@@ -1,27 +1,16 @@
-"""Message classes at the edge: layouts of the core into ROS messages, and replayed bag messages into live ones."""
+"""Message classes at the edge: a cloud's layout into a ROS message."""
 
 from __future__ import annotations
 
 import array
-from typing import Any, Protocol
+from typing import Any
 
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
+from clip2scene_ros.io.pointcloud import CloudLayout
+
 NS_PER_S = 1_000_000_000
-
-
-class Layout(Protocol):
-    """What `io.pointcloud.pack` returns: fields, bytes a point, all bytes, number of points."""
-
-    @property
-    def fields(self) -> tuple[Any, ...]: ...  # noqa: D102
-    @property
-    def point_step(self) -> int: ...  # noqa: D102
-    @property
-    def data(self) -> bytes | memoryview: ...  # noqa: D102
-    @property
-    def width(self) -> int: ...  # noqa: D102
 
 
 def byte_array(data: bytes | memoryview) -> array.array[int]:
@@ -31,7 +20,7 @@ def byte_array(data: bytes | memoryview) -> array.array[int]:
     return out
 
 
-def cloud_message(layout: Layout, header: Header) -> PointCloud2:
+def cloud_message(layout: CloudLayout, header: Header) -> PointCloud2:
     """Return a cloud of one row with the given header, as it is: same stamp, same frame."""
     message = PointCloud2(header=header, height=1, width=layout.width)
     message.fields = [
@@ -41,23 +30,6 @@ def cloud_message(layout: Layout, header: Header) -> PointCloud2:
     message.row_step = layout.point_step * layout.width
     message.data = byte_array(layout.data)
     message.is_dense = False  # points that were not finite came in, so they go out
-    return message
-
-
-def live_cloud(recorded: Any) -> PointCloud2:  # noqa: ANN401 - anything with PointCloud2's attributes
-    """Return a recorded cloud (of `rosbags`, say) as a message that rclpy can publish."""
-    message = PointCloud2(height=int(recorded.height), width=int(recorded.width))
-    message.header.stamp.sec = int(recorded.header.stamp.sec)
-    message.header.stamp.nanosec = int(recorded.header.stamp.nanosec)
-    message.header.frame_id = str(recorded.header.frame_id)
-    message.fields = [
-        PointField(name=str(f.name), offset=int(f.offset), datatype=int(f.datatype), count=int(f.count))
-        for f in recorded.fields
-    ]
-    message.is_bigendian = bool(recorded.is_bigendian)
-    message.point_step, message.row_step = int(recorded.point_step), int(recorded.row_step)
-    message.data = byte_array(memoryview(recorded.data))
-    message.is_dense = bool(recorded.is_dense)
     return message
 
 
