@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from clip2scene_ros.errors import BadClassSet
+from clip2scene_ros.errors import BadClassSet, short
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.share import share_file
 
@@ -71,7 +71,11 @@ class ClassSet:
         return palette
 
     def from_benchmark(self, raw: Array) -> Array:
-        """Map raw ground-truth ids (any shape, integers) to class ids, uint8, 255 where the id is not listed."""
+        """Map raw ground-truth ids to class ids, uint8, 255 where the id is not listed.
+
+        Args:
+            raw: integers of any shape; the low 16 bits count, since SemanticKITTI has instances in the high ones.
+        """
         table = np.full(65536, UNKNOWN, dtype=np.uint8)
         for raw_id, class_id in self.benchmark_ids.items():
             table[raw_id] = class_id
@@ -91,7 +95,7 @@ class ClassSet:
         """Read what `to_json` wrote; anything else raises BadClassSet."""
         try:
             return parse_class_set(json.loads(text), "JSON")
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise BadClassSet("json", f"Expected the JSON of a class set, but got {text[:60]!r}: {error}.") from error
 
 
@@ -113,7 +117,7 @@ def load_class_set(name_or_path: str) -> ClassSet:
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that is none
         raise BadClassSet("yaml", f"{path} is not valid YAML: {error}.") from error
     return parse_class_set(content, str(path))
 
@@ -130,24 +134,25 @@ def parse_class_set(content: Any, where: str) -> ClassSet:  # noqa: ANN401 - unt
     classes = tuple(_parse_class(entry, where) for entry in content["classes"])
     names = [c.name for c in classes]
     if len(set(names)) < len(names):
-        raise BadClassSet("duplicate", f"{where}: class names must differ, but got {', '.join(names)}.")
+        raise BadClassSet("duplicate", f"{where}: class names must differ, but got {', '.join(names)[:200]}.")
     return ClassSet(str(content.get("name", "")), classes, _parse_ids(content.get("benchmark_ids") or {}, names, where))
 
 
 def _parse_class(entry: Any, where: str) -> SemanticClass:  # noqa: ANN401
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str) or not entry["name"].strip():
-        raise BadClassSet("form", f"{where}: each class needs a `name`, but got {entry!r}.")
+        raise BadClassSet("form", f"{where}: each class needs a `name`, but got {short(entry)}.")
     color = entry.get("color", UNKNOWN_COLOR)
     if not (
-        isinstance(color, list | tuple) and len(color) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in color)
+        isinstance(color, list | tuple) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color)
     ):
         raise BadClassSet(
-            "color", f"{where}: class {entry['name']!r} expects `color: [r, g, b]` in 0..255, but got {color!r}."
+            "color", f"{where}: class {entry['name']!r} expects `color: [r, g, b]` in 0..255, but got {short(color)}."
         )
     prompts = entry.get("prompts") or [entry["name"]]
     if not (isinstance(prompts, list) and all(isinstance(p, str) and p.strip() for p in prompts)):
         raise BadClassSet(
-            "prompts", f"{where}: class {entry['name']!r} expects `prompts` to be a list of words, but got {prompts!r}."
+            "prompts",
+            f"{where}: class {entry['name']!r} expects `prompts` to be a list of words, but got {short(prompts)}.",
         )
     return SemanticClass(entry["name"], tuple(prompts), (color[0], color[1], color[2]))
 
@@ -156,12 +161,13 @@ def _parse_ids(raw: Any, names: list[str], where: str) -> dict[int, int]:  # noq
     ids: dict[int, int] = {}
     if not isinstance(raw, dict):
         raise BadClassSet(
-            "benchmark_ids", f"{where}: expected `benchmark_ids` to map raw ids to class names, but got {raw!r}."
+            "benchmark_ids", f"{where}: expected `benchmark_ids` to map raw ids to class names, but got {short(raw)}."
         )
     for raw_id, name in raw.items():
-        if not (isinstance(raw_id, int) and 0 <= raw_id < 65536) or name not in names:
+        if not (type(raw_id) is int and 0 <= raw_id < 65536) or name not in names:
             raise BadClassSet(
-                "benchmark_ids", f"{where}: `benchmark_ids` maps 0..65535 to class names, but got {raw_id!r}: {name!r}."
+                "benchmark_ids",
+                f"{where}: `benchmark_ids` maps 0..65535 to class names, but got {short(raw_id)}: {short(name)}.",
             )
         ids[raw_id] = names.index(name)
     return ids

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class Clip2SceneError(ValueError):
     """Base of every error this package raises on bad input.
@@ -50,3 +52,10 @@ class BadDataset(Clip2SceneError):
 
 class NodeFailed(Clip2SceneError):
     """The live node, started as a process, ended or gave no labels; the text holds the end of its log."""
+
+
+def short(value: Any) -> str:  # noqa: ANN401
+    """Return a text for an error message: never the whole repr, which may be megabytes long."""
+    if isinstance(value, str):
+        return f"{value[:40]!r}"
+    return str(value) if isinstance(value, int) and abs(value) < 2**70 else type(value).__name__

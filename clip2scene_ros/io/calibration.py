@@ -28,10 +28,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from clip2scene_ros.errors import BadCalibration
+from clip2scene_ros.errors import BadCalibration, short
 from clip2scene_ros.frame import Array, CameraModel
 from clip2scene_ros.geometry import check_rigid, compose, invert, pose_from_quaternion, quaternion_from_matrix
-from clip2scene_ros.io.untrusted import attribute, integer, short, text
+from clip2scene_ros.io.untrusted import attribute, integer, text
 from clip2scene_ros.lens import COEFFICIENTS
 
 MAX_FILE_BYTES = 1_000_000

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from clip2scene_ros.config import CloudLimits
-from clip2scene_ros.errors import BadCloud
+from clip2scene_ros.errors import BadCloud, short
 from clip2scene_ros.frame import Array
-from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, short, text
+from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, text
 
 MAX_COUNT = 16  # no driver sends longer arrays per point; sensor_msgs_py needs quadratic time in the count
 PADDING_NAME = "_"  # PCL's name for filler; the only name that may repeat

@@ -9,9 +9,9 @@ import numpy as np
 from PIL import Image
 
 from clip2scene_ros.config import ImageLimits
-from clip2scene_ros.errors import BadImage
+from clip2scene_ros.errors import BadImage, short
 from clip2scene_ros.frame import Array
-from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, short, text
+from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, text
 
 DEFAULT_LIMITS = ImageLimits()
 UINT32_MAX = 2**32 - 1

@@ -5,16 +5,9 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from clip2scene_ros.errors import Clip2SceneError
+from clip2scene_ros.errors import Clip2SceneError, short
 
 MAX_NAME = 256  # characters of a field name, frame id or encoding
-
-
-def short(value: Any) -> str:  # noqa: ANN401
-    """Return a text for an error message: never the whole repr, which may be megabytes long."""
-    if isinstance(value, str):
-        return f"{value[:40]!r}"
-    return str(value) if isinstance(value, int) and abs(value) < 2**70 else type(value).__name__
 
 
 def attribute(owner: Any, name: str, error: type[Clip2SceneError]) -> Any:  # noqa: ANN401
