@@ -1,6 +1,6 @@
 """Labels a LiDAR topic live.
 
-ros2 launch clip2scene_ros segment.launch.py topic:=/lidar/points rviz:=velodyne
+ros2 launch clip2scene_ros segment.launch.py topic:=/lidar/points rviz:=true frame:=velodyne
 ros2 launch clip2scene_ros segment.launch.py bagfile:=drive.mcap rviz:=true
 
 Where an argument is left empty, config/segment.yaml (or the file given as `config`) decides.
@@ -18,7 +18,8 @@ from clip2scene_ros.share import share_file
 ARGUMENTS = {
     "topic": ("/points", "PointCloud2 topic to label"),
     "bagfile": ("", "bag to play once the node is ready: a rosbag2 folder or an .mcap file"),
-    "rviz": ("false", "true opens RViz; any other word does too and is its fixed frame, such as velodyne"),
+    "rviz": ("false", "true opens RViz"),
+    "frame": ("", "RViz's fixed frame, such as velodyne; empty takes lidar_top, that of the synthetic world"),
     "config": ("", "file of node parameters; empty takes config/segment.yaml of the package"),
     "checkpoint": ("", "student weights (.safetensors)"),
     "class_set": ("", "name in config/classes or a path"),
@@ -26,6 +27,8 @@ ARGUMENTS = {
     "use_sim_time": ("", "true takes the time from /clock; empty means true with a bag and false without"),
     "namespace": ("", "namespace of the node"),
 }
+TRUTH = ("true", "false", "True", "False")
+CHOICES = {"rviz": TRUTH, "use_sim_time": ("", *TRUTH)}
 OVERRIDES = {"checkpoint": "segmenter.checkpoint", "class_set": "segmenter.class_set", "device": "segmenter.device"}
 READY = "Labelling `"
 """What the node logs when it has subscribed: a bag that starts earlier is played to nobody."""
@@ -34,7 +37,7 @@ READY = "Labelling `"
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
     declared = [
-        DeclareLaunchArgument(name, default_value=default, description=text)
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=CHOICES.get(name))
         for name, (default, text) in ARGUMENTS.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=started)])
@@ -44,12 +47,12 @@ def started(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Return the node, and the bag player and RViz where they were asked for."""
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     use_profile(context.environment)  # for the bag player: the sender decides whether large clouds arrive
-    simulated = (given["use_sim_time"] or str(bool(given["bagfile"]))).lower() in ("true", "1")
+    simulated = (given["use_sim_time"] or str(bool(given["bagfile"]))).lower() == "true"
     node = segment_node(given, simulated)
     actions: list[LaunchDescriptionEntity] = [node]
     if given["bagfile"]:
         actions.insert(0, bag_when_ready(node, given["bagfile"]))
-    if given["rviz"].lower() not in ("", "false", "0"):
+    if given["rviz"].lower() == "true":
         actions.append(rviz(given, simulated))
     return actions
 
@@ -85,7 +88,7 @@ def bag_when_ready(node: Node, bagfile: str) -> RegisterEventHandler:
 def rviz(given: dict[str, str], simulated: bool) -> Node:
     """Return RViz with the labelled cloud beside the raw one."""
     prefix = f"/{given['namespace'].strip('/')}" if given["namespace"].strip("/") else ""
-    fixed_frame = [] if given["rviz"].lower() in ("true", "1") else ["--fixed-frame", given["rviz"]]
+    fixed_frame = ["--fixed-frame", given["frame"]] if given["frame"] else []
     labels = "/clip2scene_segment/labels_rgb"
     return Node(
         package="rviz2",

@@ -194,6 +194,36 @@ def test_a_bag_plays_once_after_the_node_is_ready_and_brings_its_clock(
     assert launched.log.read_text().count("PLAYER") == 1
 
 
+def test_rviz_opens_in_the_frame_and_on_the_topics_that_were_asked_for(
+    launch: Callable[..., Launched], tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for RViz writes down what it was started with."""
+    written, stand_in = tmp_path / "rviz.txt", tmp_path / "lib" / "rviz2" / "rviz2"
+    stand_in.parent.mkdir(parents=True)
+    stand_in.write_text(f'#!/bin/sh\necho "$*" > {written}.tmp && mv {written}.tmp {written}\n')
+    stand_in.chmod(0o755)
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    launched = launch(checkpoint=str(tiny_checkpoint), rviz="true", frame="velodyne", topic="/up", namespace="car")
+    until(lambda: launched.said("") and written.exists(), "RViz starts")
+    said = written.read_text()
+    assert "segment.rviz --fixed-frame velodyne" in said
+    assert "-r /points:=/up" in said
+    assert "-r /clip2scene_segment/labels_rgb:=/car/clip2scene_segment/labels_rgb" in said
+
+
+@pytest.mark.parametrize("argument", ["rviz", "use_sim_time"])
+def test_what_is_neither_true_nor_false_is_refused(launch: Callable[..., Launched], argument: str) -> None:
+    launched = launch(**{argument: "velodyne"})
+    assert launched.process.wait(timeout=60) != 0
+    said = launched.log.read_text()
+    assert f'"{argument}"' in said
+    assert "velodyne" in said
+    assert "true" in said
+
+
 def test_a_node_that_cannot_start_is_reported_with_its_reason(launch: Callable[..., Launched], tmp_path: Path) -> None:
     launched = launch(checkpoint=str(tmp_path / "no_such.safetensors"))
     launched.process.wait(timeout=60)
