@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from clip2scene_ros.drawing import (
     ring_labels,
     rings,
 )
+from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Segmentation, View
 from clip2scene_ros.geometry import project, visible
 
@@ -157,17 +157,8 @@ def summary_picture(
 
 def save_png(path: Path | str, image: Array) -> None:
     """Write (H, W, 3) uint8 RGB as PNG; a reader sees the old file or the whole new one, never half of it."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            Image.fromarray(image).save(stream, format="PNG")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(Path(path)) as stream:
+        Image.fromarray(image).save(stream, format="PNG")
 
 
 def _bird_view(points: Array, color: Array, size_px: int, extent_m: float, heading_rad: float) -> Array:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 from clip2scene_ros.config import SegmenterConfig
+from clip2scene_ros.files import whole_file
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.metrics import iou, mean_iou
 from clip2scene_ros.offline import Evaluation
@@ -51,9 +51,8 @@ def build_report(
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write `report` as JSON, whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as stream:
+        stream.write((json.dumps(report, indent=2) + "\n").encode())
 
 
 def headline(report: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ import numpy as np
 import yaml
 
 from clip2scene_ros.errors import BadCalibration, short
+from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array, CameraModel
 from clip2scene_ros.geometry import check_rigid, compose, invert, pose_from_quaternion, quaternion_from_matrix
 from clip2scene_ros.io.untrusted import attribute, integer, text
@@ -218,7 +219,8 @@ def save_calibration(
         "lidar": {"frame": lidar_frame},
         "cameras": {name: _entry(*pair, name) for name, pair in cameras.items()},
     }
-    Path(path).write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")
+    with whole_file(Path(path)) as stream:
+        stream.write(yaml.safe_dump(content, sort_keys=False, default_flow_style=None).encode())
 
 
 def _entry(camera: CameraModel, camera_from_lidar: Array, where: str) -> dict[str, Any]:

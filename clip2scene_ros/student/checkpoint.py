@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import NetworkConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadCheckpoint, Clip2SceneError
+from clip2scene_ros.files import whole_file
 from clip2scene_ros.student.header import TensorEntry, read_header
 from clip2scene_ros.student.networks import build_network
 
@@ -110,20 +110,8 @@ def save_checkpoint(path: str | Path, network_state: Mapping[str, Tensor], card:
     _check_tensors(path, {n: TensorEntry(str(t.dtype), tuple(t.shape)) for n, t in tensors.items()}, card)
     _check_finite(path, tensors)
     content = save(tensors, {METADATA_KEY: card.to_json()})
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the new name must survive a power cut as the bytes do
-    finally:
-        os.close(folder)
+    with whole_file(path) as file:
+        file.write(content)
 
 
 def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointCard]:

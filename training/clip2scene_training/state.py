@@ -7,7 +7,6 @@ to be remembered for a resumed run to equal an unbroken one.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clip2scene_ros.errors import BadCheckpoint
+from clip2scene_ros.files import whole_file
 
 
 @dataclass
@@ -42,7 +42,8 @@ class TrainState:
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in moments.items()})
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-        write_atomically(path, save(tensors, {"step": json.dumps(self.step), "settings": self.settings}))
+        with whole_file(path) as file:
+            file.write(save(tensors, {"step": json.dumps(self.step), "settings": self.settings}))
 
     def restore(self, path: Path) -> None:
         """Take over what `save` wrote.
@@ -70,17 +71,3 @@ class TrainState:
             raise BadCheckpoint(
                 "train_state", f"Expected {path} to be a saved training state, but: {error}."
             ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that is either the old one or the new one, whatever interrupts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

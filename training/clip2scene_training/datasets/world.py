@@ -6,7 +6,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from clip2scene_ros.errors import BadDataset
+from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array, CameraModel, Frame, Scan, View
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.version import WORLD_VERSION
@@ -125,16 +125,8 @@ def _save(path: Path, frames: list[Frame]) -> None:
     arrays: dict[str, Any] = {"frames": np.int64(len(frames))}
     for i, frame in enumerate(frames):
         arrays.update(_arrays(f"{i}.", frame))
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".scene_", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole_file(path) as file:
+        np.savez(file, **arrays)
 
 
 def _arrays(key: str, frame: Frame) -> dict[str, Array]:
