@@ -124,8 +124,14 @@ class SegmentNodeConfig:
 class NetworkConfig:
     """The student network; stored in every checkpoint."""
 
-    architecture: str = setting("minkunet", "network family", choices=("minkunet",))
-    preset: str = setting("tiny", "layers and channels: `tiny`, `14a`, `18`, `34`", choices=("tiny", "14a", "18", "34"))
+    architecture: str = setting(
+        "minkunet", "a sparse U-Net, or one with a point branch (SPVCNN)", choices=("minkunet", "spvcnn")
+    )
+    preset: str = setting(
+        "tiny",
+        "the U-Net's layers and channels; `paper` is what the paper has of that architecture",
+        choices=("tiny", "14a", "18", "34", "paper"),
+    )
     width: float = setting(1.0, "multiplies all channels", low=0.1, high=4.0)
     in_channels: int = setting(1, "1 intensity, 3 colour", low=1, high=16)
     embedding_dim: int = setting(32, "D of the head and of the class vectors", low=2, high=4096)
