@@ -204,6 +204,7 @@ def test_help_says_how_parameters_are_given():
 
 
 DRIVER = """
+import time
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2, PointField
