@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+NS_PER_S = 1_000_000_000
+
 UNKNOWN = 255
 """Class id of a point that cannot be labelled; its probability is 0 and its entropy 1."""
 

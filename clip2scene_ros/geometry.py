@@ -13,7 +13,7 @@ from functools import reduce
 import numpy as np
 
 from clip2scene_ros.errors import BadCalibration
-from clip2scene_ros.frame import Array, CameraModel, View
+from clip2scene_ros.frame import NS_PER_S, Array, CameraModel, View
 from clip2scene_ros.lens import distort, undistort
 
 RIGID_TOLERANCE = 1e-3  # matrices typed with four digits pass, a forgotten scale or a mirrored axis does not
@@ -21,7 +21,6 @@ MIN_DEPTH_M = 0.1  # nearer returns are the camera's own housing
 CELL_PX = 4  # depth-buffer cells: fine enough for a pole, coarse enough to fill in a millisecond
 MAX_SPLAT_CELLS = 8
 GRAZING_HEIGHT_M = 1.5  # of the camera over the road: the surface seen at the flattest angle that matters
-NANOSECONDS = 1_000_000_000
 
 
 def invert(target_from_source: Array) -> Array:
@@ -244,8 +243,8 @@ class Trajectory:
         self._stamps = sorted(by_stamp)
         self._poses = [check_rigid(by_stamp[s], f"pose at {s} ns") for s in self._stamps]
         self._quaternions = [quaternion_from_matrix(pose) for pose in self._poses]
-        self._tolerance_ns = int(tolerance_s * NANOSECONDS)
-        self._max_gap_ns = int(max_gap_s * NANOSECONDS)
+        self._tolerance_ns = int(tolerance_s * NS_PER_S)
+        self._max_gap_ns = int(max_gap_s * NS_PER_S)
 
     def at(self, stamp_ns: int) -> Array:
         """Return world_from_body (4, 4) at a time.

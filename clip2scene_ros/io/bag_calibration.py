@@ -10,8 +10,9 @@ import numpy as np
 from clip2scene_ros.errors import BadCalibration
 from clip2scene_ros.frame import Array, CameraModel, Scan
 from clip2scene_ros.geometry import Trajectory, invert, pose_from_quaternion
-from clip2scene_ros.io.bag_messages import Message, stamp_of
+from clip2scene_ros.io.bag_messages import Message
 from clip2scene_ros.io.calibration import camera_from_info
+from clip2scene_ros.io.stamps import stamp_of
 
 TF_STATIC = "/tf_static"
 

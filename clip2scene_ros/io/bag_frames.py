@@ -7,7 +7,6 @@ exactly, and once for the data, of which only what a scan still waits for is hel
 from __future__ import annotations
 
 import logging
-import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
-from clip2scene_ros.io.bag_matching import Bundle, gather, header_stamp_ns, match
+from clip2scene_ros.io.bag_matching import Bundle, gather, match
 from clip2scene_ros.io.image import decode_compressed, decode_raw
 from clip2scene_ros.io.pointcloud import parse, unpack_ground_truth
+from clip2scene_ros.io.stamps import cdr_stamp_ns
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 IMAGE = "sensor_msgs/msg/Image"
@@ -164,8 +164,8 @@ def _survey(
 
 def _header_stamp(bag: BagFile, topic: str, data: bytes) -> int:
     try:
-        return header_stamp_ns(data)
-    except (struct.error, IndexError) as error:
+        return cdr_stamp_ns(data)
+    except BadCloud as error:
         raise BadBag("message", f"{bag.path}: a message on {topic} has no header, only {len(data)} bytes.") from error
 
 

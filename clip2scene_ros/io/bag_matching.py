@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2scene_ros.frame import Array
+from clip2scene_ros.io.stamps import cdr_stamp_ns
 
 MAX_WAITING_SCANS = 40
 """A scan waits for its images for at most this many others (2 s at 20 Hz): then the bag is not in order of time."""
@@ -30,16 +30,6 @@ class Bundle:
 
     scan: bytes
     parts: dict[str, tuple[int, bytes]]
-
-
-def header_stamp_ns(data: bytes) -> int:
-    """Return the header stamp of a CDR message that begins with a std_msgs/Header, without decoding the rest.
-
-    Raises:
-        struct.error, IndexError: fewer bytes than a header has.
-    """
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def match(
@@ -81,7 +71,7 @@ def gather(messages: Iterator[tuple[str, bytes]], scan_topic: str, wanted: list[
         if topic == scan_topic:
             waiting.append((data, next(coming)))
         else:
-            shelf.put((topic, header_stamp_ns(data)), data)
+            shelf.put((topic, cdr_stamp_ns(data)), data)
         while waiting and (len(waiting) > MAX_WAITING_SCANS or shelf.has(waiting[0][1])):
             yield _bundle(shelf, *waiting.popleft())
     while waiting:

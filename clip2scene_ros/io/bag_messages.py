@@ -13,13 +13,12 @@ import numpy as np
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from clip2scene_ros.frame import Array, CameraModel
+from clip2scene_ros.frame import NS_PER_S, Array, CameraModel
 from clip2scene_ros.geometry import quaternion_from_matrix
 
 if TYPE_CHECKING:
     from clip2scene_ros.io.pointcloud import CloudLayout
 
-NANOSECONDS = 1_000_000_000
 ZERO_COVARIANCE = np.zeros(36)
 
 Message = Any
@@ -37,15 +36,9 @@ def message_class(msgtype: str) -> Any:  # noqa: ANN401 - made at run time from 
     return typestore().types[msgtype]
 
 
-def stamp_of(message: Message) -> int:
-    """Return the header stamp of any message with a header [ns]."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
-
-
 def header(stamp_ns: int, frame_id: str) -> Message:
     """Return a std_msgs/Header."""
-    time = message_class("builtin_interfaces/msg/Time")(*divmod(int(stamp_ns), NANOSECONDS))
+    time = message_class("builtin_interfaces/msg/Time")(*divmod(int(stamp_ns), NS_PER_S))
     return message_class("std_msgs/msg/Header")(stamp=time, frame_id=frame_id)
 
 

@@ -8,12 +8,12 @@ from clip2scene_ros.io.bag_messages import (
     cloud_message,
     compressed_image_message,
     odometry_message,
-    stamp_of,
     string_message,
     tf_static_message,
 )
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bag_writer import BagWriter
+from clip2scene_ros.io.stamps import stamp_of
 
 __all__ = [
     "BagReader",

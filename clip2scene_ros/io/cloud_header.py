@@ -14,14 +14,13 @@ import numpy as np
 
 from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadCloud, short
-from clip2scene_ros.frame import Array
+from clip2scene_ros.frame import NS_PER_S, Array
 from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, text
 
 MAX_COUNT = 16  # no driver sends longer arrays per point; sensor_msgs_py needs quadratic time in the count
 PADDING_NAME = "_"  # PCL's name for filler; the only name that may repeat
 UINT32_MAX = 2**32 - 1
 INT32_MAX = 2**31 - 1
-NANOSECONDS = 1_000_000_000
 
 INT8, UINT8, INT16, UINT16, INT32, UINT32, FLOAT32, FLOAT64 = range(1, 9)
 DTYPES = {
@@ -213,7 +212,7 @@ def _header(header: Any) -> tuple[int, str]:  # noqa: ANN401
     stamp = attribute(header, "stamp", BadCloud)
     try:
         sec = integer(stamp, "sec", 0, INT32_MAX, BadCloud)
-        nanosec = integer(stamp, "nanosec", 0, NANOSECONDS - 1, BadCloud)
+        nanosec = integer(stamp, "nanosec", 0, NS_PER_S - 1, BadCloud)
     except BadCloud as error:
         raise BadCloud("stamp", f"Bad header.stamp. {error}") from error
-    return sec * NANOSECONDS + nanosec, frame_id
+    return sec * NS_PER_S + nanosec, frame_id

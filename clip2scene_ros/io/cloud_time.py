@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from clip2scene_ros.frame import Array
+from clip2scene_ros.frame import NS_PER_S, Array
 from clip2scene_ros.io.cloud_fields import first_field
-from clip2scene_ros.io.cloud_header import FLOAT32, FLOAT64, INT32, NANOSECONDS, UINT32, CheckedCloud
+from clip2scene_ros.io.cloud_header import FLOAT32, FLOAT64, INT32, UINT32, CheckedCloud
 
 TIME_NAMES = ("t", "time", "timestamp", "time_stamp", "offset_time", "time_offset", "time_offset_ns", "timestamps")
 
@@ -45,7 +45,7 @@ def _from_floats(values: Array, single: bool, stamp_ns: int) -> Array:
         values *= unit_ns(max(abs(low), abs(high)))
     else:
         _since_stamp(values, 1.0 if high >= EPOCH_NS else unit_ns(high - low), low, stamp_ns)
-    limit = MAX_SWEEP_S * NANOSECONDS
+    limit = MAX_SWEEP_S * NS_PER_S
     np.clip(np.rint(values, out=values), -limit, limit, out=values)
     if not finite.all():
         values[~finite] = 0.0
@@ -69,11 +69,11 @@ def unit_ns(extent: float) -> float:
 def _since_stamp(values: Array, unit: float, low: float, stamp_ns: int) -> None:
     """Subtract the stamp in the values' own unit, so that the large parts cancel before anything is rounded."""
     whole, rest = divmod(stamp_ns, int(unit))
-    if abs((low - float(whole)) * unit) <= MAX_SWEEP_S * NANOSECONDS:
+    if abs((low - float(whole)) * unit) <= MAX_SWEEP_S * NS_PER_S:
         values -= float(whole)
         values *= unit
         values -= float(rest)
         return
-    near = values[values >= low - MAX_SWEEP_S * NANOSECONDS / unit]  # another clock: the first point is at the stamp
+    near = values[values >= low - MAX_SWEEP_S * NS_PER_S / unit]  # another clock: the first point is at the stamp
     values -= near.min()
     values *= unit

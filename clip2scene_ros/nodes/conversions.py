@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import array
-from typing import Any
 
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 
 from clip2scene_ros.io.pointcloud import CloudLayout
-
-NS_PER_S = 1_000_000_000
 
 
 def byte_array(data: bytes | memoryview) -> array.array[int]:
@@ -31,8 +28,3 @@ def cloud_message(layout: CloudLayout, header: Header) -> PointCloud2:
     message.data = byte_array(layout.data)
     message.is_dense = False  # points that were not finite came in, so they go out
     return message
-
-
-def stamp_ns(header: Any) -> int:  # noqa: ANN401 - rclpy's or rosbags' Header
-    """Return the stamp of a header [ns]."""
-    return int(header.stamp.sec) * NS_PER_S + int(header.stamp.nanosec)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -25,9 +24,10 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header, String
 
-from clip2scene_ros.errors import BadCloud, NodeFailed
+from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.frame import Scan
 from clip2scene_ros.io.pointcloud import pack_points
+from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.nodes.conversions import cloud_message
 from clip2scene_ros.nodes.outputs import latched
 from clip2scene_ros.nodes.segment import NODE_NAME
@@ -36,20 +36,6 @@ from clip2scene_ros.nodes.transport import use_profile
 DEPTH = 10
 POLL_S = 0.02
 RESEND_S = 1.0
-HEAD_BYTES = 12
-"""Four bytes of encapsulation, then the stamp, which every message with a header begins with."""
-
-
-def cdr_stamp_ns(data: bytes) -> int:
-    """Return the header stamp of a serialised message [ns].
-
-    Raises:
-        BadCloud: fewer bytes than a stamp has.
-    """
-    if len(data) < HEAD_BYTES:
-        raise BadCloud("truncated", f"Expected a serialised message with a stamp, but got {len(data)} bytes.")
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 class Peer:

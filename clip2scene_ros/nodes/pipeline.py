@@ -20,8 +20,8 @@ from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadCloud
 from clip2scene_ros.frame import Scan, Segmentation
 from clip2scene_ros.io.pointcloud import clipped, parse
+from clip2scene_ros.io.stamps import stamp_of
 from clip2scene_ros.nodes.arrivals import LossDetector, StampOrder, loss_advice
-from clip2scene_ros.nodes.conversions import stamp_ns
 from clip2scene_ros.nodes.ledger import Ledger, Times
 from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.mailbox import Worker
@@ -123,7 +123,7 @@ class Pipeline:
 
     def _hand_over(self, delivery: Delivery, info: MessageInfo) -> str:
         """Return why a scan was dropped, this one or the one that it superseded, or an empty string."""
-        stamp = stamp_ns(delivery.message.header)
+        stamp = stamp_of(delivery.message)
         sequence, publisher = info.get("publication_sequence_number"), str(info.get("publisher_gid", ""))
         if self.losses.arrived(stamp, sequence, publisher) and self.losses.due():
             qos = f"{self._settings.points.reliability}, depth {self._settings.points.depth}"

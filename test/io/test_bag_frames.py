@@ -31,6 +31,7 @@ from clip2scene_ros.io.bags import (
 )
 from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
+from clip2scene_ros.io.stamps import cdr_stamp_ns
 
 START = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -282,7 +283,7 @@ def test_gather_yields_scans_in_order_and_holds_little_however_late_images_come(
     bundles: list[Any] = []
     for bundle in gather(stream(), "/points", wanted):
         bundles.append(bundle)
-    assert [bag_matching.header_stamp_ns(b.scan) for b in bundles] == scans
+    assert [cdr_stamp_ns(b.scan) for b in bundles] == scans
     assert all(b.parts["/cam"][0] == t + 7 for b, t in zip(bundles, scans, strict=True))
     assert max(held) < 20
 
@@ -294,5 +295,5 @@ def test_a_bag_far_from_the_order_of_time_costs_views_not_scans_nor_memory(monke
     clouds, images = [("/points", cdr(t)) for t in scans], [("/cam", cdr(t, 988)) for t in scans]
     for messages in (clouds + images, images + clouds):
         bundles = list(gather(iter(messages), "/points", wanted))
-        assert [bag_matching.header_stamp_ns(b.scan) for b in bundles] == scans
+        assert [cdr_stamp_ns(b.scan) for b in bundles] == scans
         assert sum("/cam" in b.parts for b in bundles) <= 41

@@ -26,11 +26,11 @@ from clip2scene_ros.io.bag_messages import (
     cloud_message,
     compressed_image_message,
     odometry_message,
-    stamp_of,
     string_message,
     tf_static_message,
 )
 from clip2scene_ros.io.bag_writer import BagWriter
+from clip2scene_ros.io.stamps import stamp_of
 
 STAMP = 1_700_000_000_123_456_789
 
@@ -198,6 +198,7 @@ CTRL_C = """
 import sys
 from clip2scene_ros.io.bag_messages import string_message
 from clip2scene_ros.io.bag_writer import BagWriter
+from clip2scene_ros.io.stamps import stamp_of
 text = string_message("x" * 100_000)
 with BagWriter(sys.argv[1]) as bag:
     for i in range(10**9):

@@ -32,7 +32,8 @@ from std_msgs.msg import Header, String
 
 from clip2scene_ros.frame import Scan
 from clip2scene_ros.io.pointcloud import pack_points
-from clip2scene_ros.nodes.conversions import cloud_message, stamp_ns
+from clip2scene_ros.io.stamps import stamp_of
+from clip2scene_ros.nodes.conversions import cloud_message
 from clip2scene_ros.nodes.transport import use_profile
 
 use_profile()
@@ -115,7 +116,7 @@ class Listener:
         return self.reports[-1] if self.reports else {}
 
     def stamps(self) -> list[int]:
-        return [stamp_ns(m.header) for m in self.labels]
+        return [stamp_of(m) for m in self.labels]
 
     def send(self, message: PointCloud2) -> None:
         self.publisher.publish(message)

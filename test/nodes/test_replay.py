@@ -15,7 +15,7 @@ from clip2scene_ros.io.bag_messages import cloud_message, string_message, tf_sta
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, stamp_of
 from clip2scene_ros.io.pointcloud import pack_points, parse, unpack_labels
-from clip2scene_ros.nodes.peer import cdr_stamp_ns
+from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.nodes.replay import play_and_record, start_node
 from clip2scene_ros.nodes.segment import NODE_NAME
 from clip2scene_ros.offline import CLASS_SET, LABELS

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.frame import Array
+from clip2scene_ros.frame import NS_PER_S, Array
 from clip2scene_ros.io import bags
 from clip2scene_ros.io.bag_file import CLASS_SET_TOPIC, WORLD_TOPIC
 from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
 from clip2scene_training.world.cameras import base_from_camera, camera_model
-from clip2scene_training.world.config import SECOND_NS, WorldConfig
+from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.drive import Drive
 from clip2scene_training.world.version import WORLD_VERSION
 
@@ -85,7 +85,7 @@ def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
 def _events(drive: Drive, jpeg_quality: int) -> Iterator[Event]:
     """Yield everything that is recorded, in no order; the costly part waits until it is written."""
     config = drive.config
-    period = SECOND_NS / config.odometry_hz
+    period = NS_PER_S / config.odometry_hz
     for k in range(int(config.duration_s * config.odometry_hz) + 2):
         yield _odometry(drive, config.start_ns + round(k * period))
     for camera in range(len(config.cameras)):

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from clip2scene_ros.config import setting
-
-SECOND_NS = 1_000_000_000
+from clip2scene_ros.frame import NS_PER_S
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ class WorldConfig:
     lidar: LidarConfig = field(default_factory=LidarConfig)
     lidar_position_m: tuple[float, float, float] = (0.94, 0.0, 1.84)
     cameras: tuple[CameraMount, ...] = NUSCENES_CAMERAS
-    start_ns: int = 1_700_000_000 * SECOND_NS
+    start_ns: int = 1_700_000_000 * NS_PER_S
 
     @property
     def sweep_ns(self) -> int:
         """Return the time of one turn [ns]."""
-        return round(SECOND_NS / self.lidar.rate_hz)
+        return round(NS_PER_S / self.lidar.rate_hz)
 
     @property
     def sweeps(self) -> int:

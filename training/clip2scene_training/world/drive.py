@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from clip2scene_ros.frame import Array, Frame, Scan, View
+from clip2scene_ros.frame import NS_PER_S, Array, Frame, Scan, View
 from clip2scene_training.world.appearance import appearance
 from clip2scene_training.world.cameras import base_from_camera, camera_model, render
-from clip2scene_training.world.config import SECOND_NS, WorldConfig
+from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.lidar import column_times_ns, sweep
 from clip2scene_training.world.scene import Box, Scene
 from clip2scene_training.world.town import generator
@@ -42,11 +42,11 @@ class Drive:
 
     def seconds(self, stamp_ns: int) -> float:
         """Return the time since the start of the drive [s]."""
-        return (stamp_ns - self.config.start_ns) / SECOND_NS
+        return (stamp_ns - self.config.start_ns) / NS_PER_S
 
     def world_from_base(self, stamps_ns: Array) -> Array:
         """Return (T, 4, 4) float64 poses of the vehicle (rear axle, on the ground) at (T,) int64 stamps."""
-        return self.scene.ego.poses((np.asarray(stamps_ns, np.int64) - self.config.start_ns) / SECOND_NS)
+        return self.scene.ego.poses((np.asarray(stamps_ns, np.int64) - self.config.start_ns) / NS_PER_S)
 
     @property
     def base_from_lidar(self) -> Array:
@@ -96,9 +96,9 @@ class Drive:
         """
         share = ((180.0 - self.config.cameras[camera].yaw_deg) % 360.0) / 360.0
         first = self.config.start_ns + round(share * self.config.sweep_ns)
-        end = self.config.start_ns + round(self.config.duration_s * SECOND_NS)
-        count = math.ceil((end - first) * self.config.image_hz / SECOND_NS)
-        return first + np.array([round(k * SECOND_NS / self.config.image_hz) for k in range(count)], np.int64)
+        end = self.config.start_ns + round(self.config.duration_s * NS_PER_S)
+        count = math.ceil((end - first) * self.config.image_hz / NS_PER_S)
+        return first + np.array([round(k * NS_PER_S / self.config.image_hz) for k in range(count)], np.int64)
 
     def view(self, camera: int, image_stamp_ns: int, scan_stamp_ns: int) -> View:
         """Return the image that a camera takes at a stamp, placed against the scan at another."""

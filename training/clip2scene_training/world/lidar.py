@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clip2scene_ros.frame import Array, Scan
-from clip2scene_training.world.config import SECOND_NS, LidarConfig
+from clip2scene_ros.frame import NS_PER_S, Array, Scan
+from clip2scene_training.world.config import LidarConfig
 from clip2scene_training.world.materials import column
 from clip2scene_training.world.scene import Mover, Scene
 from clip2scene_training.world.tracer import Rays
@@ -50,7 +50,7 @@ def azimuths(config: LidarConfig) -> Array:
 
 def column_times_ns(config: LidarConfig) -> Array:
     """Return (columns,) int64 offset of each column from the sweep's start [ns]."""
-    return np.arange(config.columns, dtype=np.int64) * round(SECOND_NS / config.rate_hz) // config.columns
+    return np.arange(config.columns, dtype=np.int64) * round(NS_PER_S / config.rate_hz) // config.columns
 
 
 def sweep(
@@ -71,7 +71,7 @@ def sweep(
     times = column_times_ns(config)
     rays = Rays(pose[:, :3, 3], np.einsum("nij,nj->ni", pose[:, :3, :3], local))
     rays.meet(scene.fixed)
-    seconds = start_s + times / SECOND_NS
+    seconds = start_s + times / NS_PER_S
     for mover in scene.present(float(seconds[len(seconds) // 2])):
         _meet(config, rays, mover, scene, poses[len(poses) // 2], seconds)
     rays.finish()
