@@ -30,6 +30,7 @@ from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.nodes.diagnostics import Reporter
 from clip2scene_ros.nodes.ledger import Ledger
+from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
 from clip2scene_ros.nodes.logs import RosHandler
 from clip2scene_ros.nodes.outputs import Outputs, qos_profile
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
@@ -66,6 +67,7 @@ class SegmentNode(LifecycleNode):
 
     def __init__(self, load: Callable[[SegmenterConfig], Student] = load_segmenter, **node_options: Any) -> None:  # noqa: ANN401
         super().__init__(NODE_NAME, **node_options)
+        refuse_impossible_transitions(self)
         self.settings = declare(self, SegmentNodeConfig())
         for name in unknown_overrides(self, self.settings):
             self.get_logger().warning(f"Unknown parameter `{name}` is ignored: a typing error?")
