@@ -98,11 +98,11 @@ class _Shelf:
                 self._uses[key] = self._uses.get(key, 0) + 1
 
     def put(self, key: Key, data: bytes) -> None:
-        if key in self.held or not self._uses.get(key):
+        if key in self.held or self._uses.get(key, 0) < 1:
             return
         self.held[key] = data
         self._bytes += len(data)
-        if self._bytes > MAX_HELD_BYTES:
+        while self._bytes > MAX_HELD_BYTES:
             oldest = next(iter(self.held))
             _log.warning("The bag is far from the order of time: a message on %s at %d is left out.", *oldest)
             self._drop(oldest)
@@ -113,7 +113,7 @@ class _Shelf:
     def done_with(self, keys: list[Key]) -> None:
         for key in keys:
             self._uses[key] -= 1
-            if not self._uses[key]:
+            if self._uses[key] < 1:
                 self._drop(key)
 
     def _drop(self, key: Key) -> None:

@@ -297,3 +297,19 @@ def test_a_bag_far_from_the_order_of_time_costs_views_not_scans_nor_memory(monke
         bundles = list(gather(iter(messages), "/points", wanted))
         assert [cdr_stamp_ns(b.scan) for b in bundles] == scans
         assert sum("/cam" in b.parts for b in bundles) <= 41
+
+
+def test_what_is_held_stays_below_the_limit_when_messages_grow_and_come_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bag_matching, "MAX_HELD_BYTES", 5_000)
+    scans = list(range(100))
+    images = [("/cam", cdr(t, 8 if t < 50 else 988)) for t in scans]
+    clouds = [("/points", cdr(t)) for t in scans]
+    bundles = list(gather(iter([*images, *clouds, *images]), "/points", match(scans, {"/cam": scans}, {}, 0)))
+    assert [cdr_stamp_ns(b.scan) for b in bundles] == scans
+    assert 4_000 <= sum(len(data) for b in bundles for _, data in b.parts.values()) <= 5_000
+    shelf = bag_matching._Shelf([[("/cam", 1)]])
+    for _ in range(2):
+        shelf.put(("/cam", 1), bytes(6_000))  # too large to hold at all
+        shelf.done_with([("/cam", 1)])
+        shelf.put(("/cam", 1), bytes(100))
+        assert not shelf.held
