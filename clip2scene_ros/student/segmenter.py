@@ -59,7 +59,16 @@ class Segmenter:
             class_vectors: (C, D) float32, one row a class.
             config: settings.
             source: what `describe` calls the weights.
+
+        Raises:
+            BadClassSet: not one vector a class.
+            BadConfig: a device that is not there, or a range in which nothing can be.
         """
+        if not config.min_range_m < config.max_range_m:
+            raise BadConfig(
+                "range",
+                f"Expected `min_range_m` < `max_range_m`, but got {config.min_range_m} and {config.max_range_m}.",
+            )
         if len(class_vectors) != len(class_set):
             raise BadClassSet("vectors", f"Expected {len(class_set)} class vectors, but got {len(class_vectors)}.")
         if config.threads:
@@ -78,7 +87,7 @@ class Segmenter:
         Raises:
             BadCheckpoint: missing, damaged, or not fitting its own network.
             BadClassSet: unknown, or with classes that the checkpoint has no vectors for.
-            BadConfig: a device that is not there.
+            BadConfig: a device that is not there, or a range in which nothing can be.
         """
         path = Path(config.checkpoint) if config.checkpoint else DEMO_CHECKPOINT
         state, card = load_checkpoint(path)

@@ -272,6 +272,12 @@ def test_a_device_that_is_not_there_is_refused(device):
         choose_device(device)
 
 
+@pytest.mark.parametrize("max_range_m", [30.0, 5.0])
+def test_a_range_in_which_nothing_can_be_is_refused(max_range_m):
+    with pytest.raises(BadConfig, match="`min_range_m` < `max_range_m`"):
+        Segmenter.load(SegmenterConfig(min_range_m=30.0, max_range_m=max_range_m))
+
+
 def test_networks_that_want_colour_are_refused():
     scan = street(10)
     with pytest.raises(BadCheckpoint, match="takes 3"):
