@@ -224,3 +224,5 @@ def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config,
     assert "mIoU" in capsys.readouterr().out
     with pytest.raises(BadConfig, match="steps"):
         options.main([*arguments, "--steps", "none"])
+    with pytest.raises(BadConfig, match="at least one sweep"):
+        options.main([*arguments, "--sweeps", "0"])

@@ -47,8 +47,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
     """Run the command and print the report of the validation streets."""
     args = parser().parse_args(argv)
-    given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig()) if getattr(args, name)}
+    given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig())}
+    given = {name: text for name, text in given.items() if text is not None}
     config = with_settings(FinetuneConfig(), parsed(given))
+    if args.sweeps < 1:
+        raise BadConfig("sweeps", f"Expected at least one sweep of each street, but got --sweeps {args.sweeps}.")
     seeds, val_seeds = seed_range(args.world_seeds), seed_range(args.val_world_seeds)
     from clip2scene_ros.report import table
     from clip2scene_training.finetune import finetune
