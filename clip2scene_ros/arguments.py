@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_finetune):
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_export, _add_finetune):
         add(commands)
     return parser
 
@@ -150,6 +150,32 @@ def _add_inspect(commands: Any) -> None:  # noqa: ANN401
         ("inspect my_bag", "inspect student.safetensors", "inspect config/classes/nuscenes.yaml"),
     )
     parser.add_argument("file", type=Path, metavar="FILE")
+
+
+def _add_export(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "export",
+        "write a checkpoint in the layout of the paper's code, or read such weights",
+        "`--layout torchsparse` writes a checkpoint's tensors under the names and in the shapes of CLIP2Scene's\n"
+        "SPVCNN (TorchSparse 1.4), as safetensors. `--layout clip2scene` reads such a file and writes a checkpoint;\n"
+        "one that we did not write must be told its classes, voxel size and intensities. What became of every\n"
+        "tensor is printed.",
+        (
+            "export student.safetensors --layout torchsparse --out official.safetensors",
+            "export official.safetensors --layout clip2scene --out student.safetensors --class-set nuscenes "
+            "--voxel-size-m 0.1 --intensity-max 255",
+        ),
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--layout", required=True, choices=("torchsparse", "clip2scene"), help="of what is written")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT.safetensors")
+    parser.add_argument("--class-set", default="", metavar="TEXT", help="what the weights' text embeddings are of")
+    parser.add_argument("--voxel-size-m", type=float, metavar="X", help="edge of a voxel [m]")
+    parser.add_argument(
+        "--intensity-max", type=float, metavar="X", help="brightest intensity that the weights were shown"
+    )
+    _add_overwrite(parser)
 
 
 def _add_finetune(commands: Any) -> None:  # noqa: ANN401

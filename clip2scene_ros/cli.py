@@ -145,6 +145,28 @@ def inspect(args: argparse.Namespace) -> int:
     return terminal.OK
 
 
+def export(args: argparse.Namespace) -> int:
+    """Write a checkpoint in the layout of the paper's code, or read such weights."""
+    from clip2scene_ros.classes import load_class_set
+    from clip2scene_ros.student.torchsparse import Told, export_torchsparse, import_torchsparse
+
+    given = (args.class_set, args.voxel_size_m, args.intensity_max)
+    if any(given) and (args.layout == "torchsparse" or not all(given)):
+        raise BadConfig(
+            "told", "--class-set, --voxel-size-m and --intensity-max belong to --layout clip2scene, and together."
+        )
+    if args.out.resolve() == args.file.resolve():
+        raise BadConfig("output", f"{args.out} is the file to read itself: choose another output.")
+    _check_free(args, args.out)
+    if args.layout == "torchsparse":
+        account = export_torchsparse(args.file, args.out)
+    else:
+        told = Told(load_class_set(args.class_set), args.voxel_size_m, args.intensity_max) if any(given) else None
+        account = import_torchsparse(args.file, args.out, told, args.command_line)
+    say(f"{account}\n{args.out}")
+    return terminal.OK
+
+
 def finetune(args: argparse.Namespace) -> int:
     """Train with labels."""
     from clip2scene_training import options
@@ -199,7 +221,7 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    function.__name__: function for function in (demo, world, segment, evaluate, inspect, finetune)
+    function.__name__: function for function in (demo, world, segment, evaluate, inspect, export, finetune)
 }
 
 if __name__ == "__main__":

@@ -135,6 +135,15 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointCard
     return tensors, _card_from(path, content, vectors)
 
 
+def read_card(path: Path, metadata: Mapping[str, Any], class_vectors: Tensor) -> CheckpointCard:
+    """Return the card in the metadata of a safetensors file.
+
+    Raises:
+        BadCheckpoint: `metadata`: there is none, or it is damaged.
+    """
+    return _card_from(path, _read_metadata(path, metadata), class_vectors)
+
+
 def _read_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     text = metadata.get(METADATA_KEY)
     if not isinstance(text, str):
