@@ -17,9 +17,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
 # Before anything imports rclpy: our tests must not hear another test run on this machine, nor a robot on the network.
-os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-if "ROS_DOMAIN_ID" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # DDS has ports for domains 0 to 101
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # DDS has ports for domains 0 to 101
 os.environ.setdefault("ROS_LOG_DIR", str(PROJECT / ".pytest_cache" / "ros_log"))
 
 # The same examples on every run; no deadline, since a busy machine is no error.

@@ -1,7 +1,4 @@
-"""ROS for tests: a domain of its own, contexts that end, nodes in threads, the node in a process.
-
-Every wait is a condition with a deadline. Two test runs on one machine do not hear each other.
-"""
+"""ROS for tests: contexts that end, nodes in threads. Every wait is a condition with a deadline."""
 
 from __future__ import annotations
 
@@ -17,8 +14,6 @@ import pytest
 
 pytest.importorskip("rclpy", reason="rclpy absent: install the `ros` extra")
 
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)  # above 101 the ports meet those of other programs
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["RCUTILS_COLORIZED_OUTPUT"] = "0"
 
 import rclpy
