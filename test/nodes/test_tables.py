@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from clip2scene_ros.config import SegmentNodeConfig, settings_of, with_settings
@@ -45,9 +46,13 @@ def test_the_table_has_a_row_for_every_parameter():
     assert "| yes |" in next(row for row in rows if "min_probability" in row)
 
 
-def test_the_table_in_the_documentation_is_the_one_made_from_the_dataclasses():
-    document = (share_file("package.xml").parent / "docs" / "node.md").read_text(encoding="utf-8")
-    assert parameter_table() in document
+@pytest.mark.parametrize("name", ["README.md", "docs/node.md"])
+def test_the_table_in_the_documentation_is_the_one_made_from_the_dataclasses(name: str):
+    document = (share_file("package.xml").parent / name).read_text(encoding="utf-8")
+    _, _, after = document.partition("<!-- parameters -->\n")
+    table, end, _ = after.partition("<!-- /parameters -->")
+    assert end
+    assert table == parameter_table()
 
 
 def test_the_command_needs_no_ros():
