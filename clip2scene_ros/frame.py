@@ -25,7 +25,8 @@ class Scan:
     """One LiDAR sweep.
 
     Attributes:
-        points: (N, 3) float32, x y z [m] in the sensor frame. NaN and infinities are kept.
+        points: (N, 3) float32, x y z [m] in the sensor frame, as the driver sends them: raw, each where the sensor was
+            at its own instant, or all in the frame at the stamp. NaN and infinities are kept.
         intensity: (N,) float32 in [0, 1], zeros where the sensor gives none.
         stamp_ns: time of the sweep [ns], as in the message header.
         frame_id: name of the sensor frame.
@@ -81,7 +82,8 @@ class View:
         name: camera name, as in the topic (`cam_front`).
         image: (H, W, 3) uint8 RGB.
         camera: intrinsics; its width and height equal the image's.
-        camera_from_lidar: (4, 4) float64; ego motion between the two stamps included.
+        camera_from_lidar: (4, 4) float64, from the LiDAR frame at the scan's stamp to the camera at its exposure. The
+            motion within the sweep is not in it: points of a raw scan are off by what the sensor moved since.
         stamp_ns: exposure time [ns].
         labels: (H, W) uint8 ground-truth class per pixel, or None.
     """

@@ -112,7 +112,10 @@ def overlay(image: Array, uv: Array, class_id: Array, palette: Array, radius: fl
 
 
 def label_view(view: View, points: Array, class_id: Array, palette: Array, width_px: int) -> Array:
-    """Return a view, `width_px` wide, with the labels of the points that it sees: near ones over far ones."""
+    """Return a view, `width_px` wide, with the labels of the points that it sees: near ones over far ones.
+
+    Points are placed as the LiDAR saw them at the scan's stamp; those of a raw scan may lie beside their things.
+    """
     uv, depth, inside = project(points, view)
     seen = np.flatnonzero(visible(uv, depth, inside, view.camera) & (class_id != UNKNOWN))
     seen = seen[np.argsort(-depth[seen], kind="stable")]
