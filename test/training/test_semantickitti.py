@@ -71,9 +71,10 @@ def test_faults_are_named(tmp_path: Path) -> None:
     np.zeros(9, "<u4").tofile(folder / "labels" / "000000.label")
     with pytest.raises(BadDataset, match="10 points, but got 9"):
         _ = SemanticKittiDataset(tmp_path, ("00",))[0]
-    np.zeros(9, "<f4").tofile(folder / "velodyne" / "000001.bin")
-    with pytest.raises(BadDataset, match="rows of 4 float32, but got 9 values"):
-        _ = SemanticKittiDataset(tmp_path, ("00",))[1]
+    for size in (36, 163):  # a whole number too few or three bytes too many
+        (folder / "velodyne" / "000001.bin").write_bytes(bytes(size))
+        with pytest.raises(BadDataset, match=f"rows of 4 float32, 16 bytes, but got {size}"):
+            _ = SemanticKittiDataset(tmp_path, ("00",))[1]
     (folder / "poses.txt").write_text("1 0 0 0 0 1 0 0 0 0 1 0\n")
     with pytest.raises(BadDataset, match=r"poses\.txt has 1 rows, but scan 2 needs one"):
         _ = SemanticKittiDataset(tmp_path, ("00",))[2]

@@ -18,6 +18,7 @@ from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.frame import Array, CameraModel, Frame, Scan, View
 from clip2scene_ros.geometry import compose, invert, pose_from_quaternion
 from clip2scene_ros.io.image import decode_compressed
+from clip2scene_training.datasets.arrays import read_array
 
 LIDAR = "LIDAR_TOP"
 LIDAR_COLUMNS = 5
@@ -89,10 +90,7 @@ class NuScenesDataset:
 
     def _scan(self, record: Record) -> Scan:
         path = self.root / record["filename"]
-        values = _read_array(path, np.dtype("<f4"))
-        if values.size % LIDAR_COLUMNS:
-            raise BadDataset("size", f"{path}: expected rows of {LIDAR_COLUMNS} float32, but got {values.size} values.")
-        rows = values.reshape(-1, LIDAR_COLUMNS)
+        rows = read_array(path, np.dtype("<f4"), LIDAR_COLUMNS)
         return Scan(
             points=np.ascontiguousarray(rows[:, :3]),
             intensity=rows[:, 3] / np.float32(255.0),
@@ -126,7 +124,7 @@ class NuScenesDataset:
         if token not in self._lidarseg:
             return None
         path = self.root / self._lidarseg[token]
-        raw = _read_array(path, np.dtype(np.uint8))
+        raw = read_array(path, np.dtype(np.uint8))
         if len(raw) != points:
             raise BadDataset("size", f"{path}: expected a label for each of {points} points, but got {len(raw)}.")
         return self.class_set.from_benchmark(raw)
@@ -175,10 +173,3 @@ class NuScenesDataset:
 def _pose(record: Record) -> Array:
     w, x, y, z = record["rotation"]
     return pose_from_quaternion(record["translation"], (x, y, z, w), f"nuScenes record {record['token']}")
-
-
-def _read_array(path: Path, dtype: np.dtype[Any]) -> Array:
-    try:
-        return np.fromfile(path, dtype=dtype)
-    except OSError as error:
-        raise BadDataset("missing_file", f"Cannot read {path}: {error.strerror}.") from error

@@ -17,6 +17,7 @@ from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.frame import Array, Frame, Scan
 from clip2scene_ros.geometry import check_rigid, compose, invert
+from clip2scene_training.datasets.arrays import read_array
 
 TRAIN_SEQUENCES = ("00", "01", "02", "03", "04", "05", "06", "07", "09", "10")
 VALIDATION_SEQUENCES = ("08",)
@@ -103,10 +104,7 @@ def read_velodyne(path: Path | str) -> tuple[Array, Array]:
     Raises:
         BadDataset: no such file, or not rows of four float32.
     """
-    values = _read_array(Path(path), np.dtype("<f4"))
-    if values.size % 4:
-        raise BadDataset("size", f"{path}: expected rows of 4 float32, but got {values.size} values.")
-    rows = values.reshape(-1, 4)
+    rows = read_array(Path(path), np.dtype("<f4"), 4)
     return np.ascontiguousarray(rows[:, :3]), np.ascontiguousarray(rows[:, 3])
 
 
@@ -114,9 +112,9 @@ def read_labels(path: Path | str) -> tuple[Array, Array]:
     """Return (N,) uint16 raw class ids and (N,) uint16 instances (0: none) of a .label file.
 
     Raises:
-        BadDataset: no such file.
+        BadDataset: no such file, or not a uint32 a point.
     """
-    raw = _read_array(Path(path), np.dtype("<u4"))
+    raw = read_array(Path(path), np.dtype("<u4"))
     return (raw & 0xFFFF).astype(np.uint16), (raw >> 16).astype(np.uint16)
 
 
@@ -183,10 +181,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadDataset("missing_file", f"Cannot read {path}: {error}.") from error
-
-
-def _read_array(path: Path, dtype: np.dtype[Any]) -> Array:
-    try:
-        return np.fromfile(path, dtype=dtype)
-    except OSError as error:
-        raise BadDataset("missing_file", f"Cannot read {path}: {error.strerror}.") from error
