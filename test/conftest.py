@@ -13,6 +13,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from clip2scene_ros.threads import wait_politely
+
+wait_politely()  # before anything imports torch, which several processes of the tests use at once
+
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
 
