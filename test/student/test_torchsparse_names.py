@@ -5,6 +5,8 @@ The values are random: the official weights were never published.
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +251,15 @@ def test_matrices_are_the_convolutions_where_channels_change() -> None:
     assert len(flat) == 7
 
 
+@pytest.fixture
+def sigterm_as_it_was() -> Iterator[None]:
+    """A command takes SIGTERM over; in a process of its own that would end with it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_as_it_was")
 def test_the_command_line_tells_what_became_of_every_tensor(
     official_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
