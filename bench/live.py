@@ -32,9 +32,10 @@ from std_msgs.msg import Float64, Header
 
 from clip2scene_ros.frame import Scan
 from clip2scene_ros.io.pointcloud import pack_points
+from clip2scene_ros.io.stamps import HEAD_BYTES
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.nodes.conversions import cloud_message
-from clip2scene_ros.nodes.peer import HEAD_BYTES, Peer
+from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import start_node
 from clip2scene_ros.student.voxelization import voxelize
 

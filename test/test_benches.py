@@ -1,0 +1,27 @@
+"""Every bench still starts: benches run seldom, and a change elsewhere must not break them unseen."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHES = sorted((Path(__file__).resolve().parent.parent / "bench").glob("*.py"))
+NEEDS = {"sparse": "spconv", "live": "rclpy", "cyclone": "cyclonedds", "world": "embreex"}
+
+
+@pytest.mark.parametrize("path", BENCHES, ids=lambda path: path.stem)
+def test_a_bench_explains_itself(path, monkeypatch, capsys):
+    if path.stem in NEEDS:
+        pytest.importorskip(NEEDS[path.stem])
+    if path.stem == "clouds":  # a helper of the others: it only has to import
+        runpy.run_path(str(path), run_name="clouds")
+        return
+    monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+    monkeypatch.setattr(sys, "argv", [path.name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(path), run_name="__main__")
+    assert ended.value.code in (0, None)
+    assert "--json" in capsys.readouterr().out or path.stem in ("fuzz_clouds", "overfit_kitti")
