@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--train", default="0:80", help="seeds of the streets learned")
+    parser.add_argument("--train", default="0:160", help="seeds of the streets learned")
     parser.add_argument("--val", default="100000:100016", help="seeds of the streets judged on")
     parser.add_argument("--sweeps", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
