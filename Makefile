@@ -24,9 +24,6 @@ VIEWER ?= 0
 PACKAGING := setup.py setup.cfg pyproject.toml constraints.txt
 export REQUIRE_SHARED VIEWER
 
-# As `clip2scene_ros/threads.py`, for tests and benches, which import torch by themselves.
-export OMP_WAIT_POLICY ?= passive
-
 # A sourced ROS 2 would put its own rclpy, built for another Python, before the one in .venv.
 unexport PYTHONPATH AMENT_PREFIX_PATH RMW_IMPLEMENTATION
 

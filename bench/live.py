@@ -215,7 +215,7 @@ def main() -> int:
     parser.add_argument("--points", type=int, default=34720)
     parser.add_argument("--rate", type=float, default=5.0, help="clouds a second")
     parser.add_argument("--scans", type=int, default=600)
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves torch's choice")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the network")
     parser.add_argument("--reliability", choices=("best_effort", "reliable"), default="best_effort", help="of `points`")
     parser.add_argument("--checkpoint", default="", help="student weights; the shipped ones by default")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from clip2scene_ros import arguments, terminal
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.terminal import Progress, complain, say
-from clip2scene_ros.threads import wait_politely
 
 if TYPE_CHECKING:
     from clip2scene_ros.offline import Evaluation
@@ -29,7 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse(words)
     args.command_line = shlex.join(["clip2scene", *words])
     terminal.raise_on_sigterm()
-    wait_politely()
     return terminal.run(lambda: COMMANDS[args.command](args))
 
 

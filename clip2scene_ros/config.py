@@ -68,7 +68,12 @@ class SegmenterConfig:
     precision: str = setting(
         "fp32", "`fp16` is faster on CUDA; the CPU always computes in fp32", choices=("fp32", "fp16")
     )
-    threads: int = setting(0, "CPU threads for the network; 0 leaves torch's own choice", low=0, high=256)
+    threads: int = setting(
+        1,
+        "CPU threads for the network; more wait for each other on a busy machine; 0 leaves it to torch",
+        low=0,
+        high=256,
+    )
     min_range_m: float = setting(0.5, "nearer returns are the vehicle itself [m]", low=0.0, high=100.0)
     max_range_m: float = setting(80.0, "farther points come out unknown: training saw none [m]", low=1.0, high=1000.0)
     min_probability: float = setting(

@@ -13,9 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from clip2scene_ros.threads import wait_politely
-
-wait_politely()  # before anything imports torch, which several processes of the tests use at once
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: several processes share the cores
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"

@@ -17,7 +17,7 @@ ROOT = "clip2scene_ros.cli"
 
 # Parts of the core by floor, the ground floor first. A new part must be given its floor here.
 FLOORS = (
-    ("errors", "frame", "config", "classes", "share", "metrics", "latency", "lens", "files", "threads")
+    ("errors", "frame", "config", "classes", "share", "metrics", "latency", "lens", "files")
     + ("terminal", "arguments"),
     ("geometry", "alignment", "student", "synchronizer", "drawing"),
     ("io", "render", "teacher"),

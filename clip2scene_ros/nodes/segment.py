@@ -36,7 +36,6 @@ from clip2scene_ros.nodes.outputs import Outputs, qos_profile
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
 from clip2scene_ros.nodes.pipeline import Pipeline, Student
 from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
-from clip2scene_ros.threads import wait_politely
 
 NODE_NAME = "clip2scene_segment"
 STOP_S = 5.0
@@ -48,7 +47,6 @@ EXIT_STOP_S = 0.5
 
 def load_segmenter(config: SegmenterConfig) -> Student:
     """Load the student; torch comes with it."""
-    wait_politely()
     from clip2scene_ros.student.segmenter import Segmenter
 
     return Segmenter.load(config)

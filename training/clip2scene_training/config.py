@@ -46,5 +46,5 @@ class FinetuneConfig:
     # where and how often
     seed: int = setting(0, "of weights, order and augmentation", low=0, high=2**31 - 1)
     device: str = setting("cpu", "`cpu` is deterministic; or `auto`, `cuda`, `cuda:1`")
-    threads: int = setting(2, "CPU threads; another number sums in another order", low=1, high=256)
+    threads: int = setting(1, "CPU threads; another number sums in another order", low=1, high=256)
     save_every: int = setting(100, "steps between two saves", low=1, high=1_000_000)
