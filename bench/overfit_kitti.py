@@ -64,7 +64,7 @@ def main() -> None:
     matrix = confusion(labels, segmentation.class_id, len(classes))
     for name, value, points in zip(classes.names, iou(matrix), matrix.sum(axis=1), strict=True):
         if points:
-            print(f"{name:16} {points:7d} points  IoU {100 * value:5.1f}" + (" (rare)" * (points < MIN_POINTS)))
+            print(f"{name:16} {points:7d} points  IoU {100 * value:5.1f}" + (" (rare)" if points < MIN_POINTS else ""))
     mean = mean_iou(matrix, MIN_POINTS)
     print(
         f"mIoU {100 * mean:.1f} over classes with at least {MIN_POINTS} points, accuracy {100 * accuracy(matrix):.1f}"
