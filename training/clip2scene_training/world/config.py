@@ -64,6 +64,11 @@ class WorldConfig:
     layout: str = setting(
         "any", "`any` draws from the others by seed", choices=("any", "straight", "crossing", "curve")
     )
+    assets: str = setting(
+        "seen", "family of shapes and textures; the other is never trained on", choices=("seen", "unseen")
+    )
+    towns: str = setting("seen", "family of street plans; the other is never trained on", choices=("seen", "unseen"))
+    weather: str = setting("any", "`any` draws light and air by seed", choices=("any",))
     traffic: float = setting(1.0, "multiplies the number of moving vehicles and people", low=0.0, high=4.0)
     image_width: int = setting(320, "pixels; nuScenes' 1600 scaled", low=16, high=1600)
     image_height: int = setting(180, "pixels", low=9, high=900)

@@ -26,6 +26,7 @@ class Frontage:
 
     def __init__(self, town: Town, block: Block, side: int) -> None:
         self.town, self.block, self.side = town, block, side
+        self.assets = town.assets
         self.rng = generator(town.seed, 7, block.index + 1000, side)
         self.sign = 2 * side - 1
         self.kerb = town.half_m(side)

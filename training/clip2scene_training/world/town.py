@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clip2scene_training.world.assets.catalogue import CATALOGUES, Catalogue
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.road import STEP_M, Road
 
@@ -66,6 +67,7 @@ class Town:
         sides: right, left.
         blocks: in order of s.
         road: the centreline through them.
+        assets: what everything in it is made of.
     """
 
     seed: int
@@ -75,6 +77,7 @@ class Town:
     sides: tuple[Side, Side]
     blocks: tuple[Block, ...]
     road: Road
+    assets: Catalogue
 
     @property
     def lanes_m(self) -> float:
@@ -116,7 +119,7 @@ def plan(seed: int, config: WorldConfig) -> Town:
             i, j = (round((s - blocks[0].start_m) / STEP_M) for s in (block.start_m, block.end_m))
             curvature[i:j] = block.curvature * np.sin(np.linspace(0, np.pi, j - i)) ** 0.5
     road = Road.from_curvature(blocks[0].start_m, curvature)
-    return Town(seed, lanes, lane_m, kerb_m, sides, blocks, road)
+    return Town(seed, lanes, lane_m, kerb_m, sides, blocks, road, CATALOGUES[config.assets])
 
 
 def _side(rng: np.random.Generator) -> Side:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clip2scene_ros.frame import Array
-from clip2scene_training.world.assets import cars, people, trucks
 from clip2scene_training.world.classes import Label
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.mesh import Mesh
@@ -168,20 +167,20 @@ def actors(town: Town, config: WorldConfig) -> list[Actor]:
     return found
 
 
-def _traffic_vehicle(rng: np.random.Generator) -> list[tuple[Label, Mesh, float]]:
+def _traffic_vehicle(town: Town, rng: np.random.Generator) -> list[tuple[Label, Mesh, float]]:
     """Return a vehicle and what it tows: (class, mesh, how far its centre trails)."""
     draw = rng.random()
     if draw < 0.72:
-        found = [(Label.CAR, cars.car(rng), 0.0)]
+        found = [(Label.CAR, town.assets.car(rng), 0.0)]
     elif draw < 0.84:
-        found = [(Label.TRUCK, trucks.truck(rng), 0.0)]
+        found = [(Label.TRUCK, town.assets.truck(rng), 0.0)]
     elif draw < 0.92:
-        found = [(Label.BUS, trucks.bus(rng), 0.0)]
+        found = [(Label.BUS, town.assets.bus(rng), 0.0)]
     else:
-        found = [(Label.MOTORCYCLE, people.motorcycle(rng, rider=True), 0.0)]
+        found = [(Label.MOTORCYCLE, town.assets.motorcycle(rng, rider=True), 0.0)]
     label, mesh, _ = found[0]
     if label in (Label.TRUCK, Label.CAR) and rng.random() < (0.35 if label == Label.TRUCK else 0.04):
-        towed = trucks.trailer(rng)
+        towed = town.assets.trailer(rng)
         gap = (float(mesh.bounds[1, 0] - mesh.bounds[0, 0]) + float(towed.bounds[1, 0] - towed.bounds[0, 0])) / 2 + 0.4
         found.append((Label.TRAILER, towed, gap))
     return found
@@ -199,7 +198,7 @@ def _same_way(town: Town, config: WorldConfig) -> list[Actor]:
             rng = generator(town.seed, 9, lane, way + 1)
             gap = NEAREST_M + rng.uniform(0, 25)
             while gap < 120:
-                chain = _traffic_vehicle(rng)
+                chain = _traffic_vehicle(town, rng)
                 extent = max(float(m.bounds[1, 0]) for _, m, _ in chain) + max(
                     -float(m.bounds[0, 0]) + g for _, m, g in chain
                 )
@@ -222,7 +221,7 @@ def _oncoming(town: Town, config: WorldConfig) -> list[Actor]:
         s = -100.0 + rng.uniform(0, 20)
         while s < 2 * TOP_SPEED * config.duration_s + 150:
             d = (lane + 0.5) * town.lane_m + rng.normal(0, 0.12)
-            chain = _traffic_vehicle(rng)
+            chain = _traffic_vehicle(town, rng)
             found += [Actor(label, mesh, (s + trail, d), -speed, turn=np.pi) for label, mesh, trail in chain]
             s += sum(float(m.bounds[1, 0] - m.bounds[0, 0]) for _, m, _ in chain) + rng.uniform(10, 70) * _spaced(
                 config.traffic
@@ -239,7 +238,7 @@ def _cyclists(town: Town, config: WorldConfig) -> list[Actor]:
         s = -60.0 + rng.uniform(0, 40)
         while s < 2 * TOP_SPEED * config.duration_s + 120:
             sign = 2 * side - 1
-            mesh = people.bicycle(rng, rider=True)
+            mesh = town.assets.bicycle(rng, rider=True)
             motion = -sign * speed
             found.append(
                 Actor(Label.BICYCLE, mesh, (s, sign * (town.lanes_m - 0.35)), motion, turn=np.pi * (side == 1))
@@ -261,7 +260,7 @@ def _on_foot(town: Town, config: WorldConfig) -> list[Actor]:
         while s < TOP_SPEED * config.duration_s + 120:
             speed = rng.uniform(0.8, 1.7) * rng.choice([-1, 1]) if rng.random() < 0.8 else 0.0
             for _ in range(int(rng.choice([1, 2, 3], p=[0.65, 0.25, 0.1]))):
-                figure = people.pedestrian(rng)
+                figure = town.assets.pedestrian(rng)
                 heading = (0.0 if speed > 0 else np.pi) if speed else rng.uniform(0, 6.28)
                 found.append(Actor(
                     Label.PEDESTRIAN, figure.body if speed else figure.standing(),

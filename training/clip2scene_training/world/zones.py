@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from clip2scene_training.world.assets import buildings, cars, furniture, plants, trucks
 from clip2scene_training.world.classes import Label
 from clip2scene_training.world.frontage import Frontage
 from clip2scene_training.world.kerbside import barrier_row
@@ -35,7 +34,7 @@ def _scatter(f: Frontage, count: int, near: float, far: float, bushes: float) ->
         if high - low < 2:
             continue
         for _ in range(int(count * (high - low) / (f.block.end_m - f.block.start_m))):
-            mesh = plants.bush(f.rng) if f.rng.random() < bushes else plants.tree(f.rng)
+            mesh = f.assets.bush(f.rng) if f.rng.random() < bushes else f.assets.tree(f.rng)
             f.put(
                 Label.VEGETATION,
                 mesh,
@@ -54,21 +53,21 @@ def _boundary(f: Frontage, out: float, chance: float) -> None:
             if f.rng.random() < chance:
                 draw = f.rng.random()
                 if draw < 0.5:
-                    f.put(Label.VEGETATION, plants.hedge(f.rng, length), s + length / 2, out)
+                    f.put(Label.VEGETATION, f.assets.hedge(f.rng, length), s + length / 2, out)
                 else:
-                    build = furniture.fence if draw < 0.78 else furniture.wall
+                    build = f.assets.fence if draw < 0.78 else f.assets.wall
                     f.put(Label.MANMADE, build(f.rng, length), s + length / 2, out)
             s += length + f.rng.uniform(0.5, 4)
 
 
 def _urban(f: Frontage) -> None:
-    _row_of_buildings(f, buildings.flats, (9, 22), (9, 16), (0.3, 4.0), (0.0, 2.5))
+    _row_of_buildings(f, f.assets.flats, (9, 22), (9, 16), (0.3, 4.0), (0.0, 2.5))
     _scatter(f, 5, 30, 60, 0.2)
 
 
 def _suburb(f: Frontage) -> None:
     _boundary(f, f.edge + 0.5, 0.85)
-    _row_of_buildings(f, buildings.house, (8, 13), (8, 12), (4.0, 9.0), (4.0, 9.0))
+    _row_of_buildings(f, f.assets.house, (8, 13), (8, 12), (4.0, 9.0), (4.0, 9.0))
     _scatter(f, 9, 1.5, 4.0, 0.6)
     _scatter(f, 14, 20, 60, 0.25)
 
@@ -78,17 +77,17 @@ def _park(f: Frontage) -> None:
     _scatter(f, 34, 1.2, 26, 0.4)
     _scatter(f, 16, 26, 62, 0.1)
     for s in f.spots(18):
-        f.put(Label.MANMADE, furniture.bench(f.rng), s, f.edge + 7.5)
+        f.put(Label.MANMADE, f.assets.bench(f.rng), s, f.edge + 7.5)
 
 
 def _industrial(f: Frontage) -> None:
     _boundary(f, f.edge + 0.8, 0.45)
-    _row_of_buildings(f, buildings.hall, (20, 40), (15, 28), (19.0, 24.0), (4.0, 12.0))
+    _row_of_buildings(f, f.assets.hall, (20, 40), (15, 28), (19.0, 24.0), (4.0, 12.0))
     for s in f.spots(9.0, gap_m=6.0, past_m=5.0):
         draw = f.rng.random()
-        mesh, label = (trucks.trailer(f.rng), Label.TRAILER) if draw < 0.3 else (trucks.truck(f.rng), Label.TRUCK)
+        mesh, label = (f.assets.trailer(f.rng), Label.TRAILER) if draw < 0.3 else (f.assets.truck(f.rng), Label.TRUCK)
         if draw > 0.6:
-            mesh, label = cars.car(f.rng), Label.CAR
+            mesh, label = f.assets.car(f.rng), Label.CAR
         if f.rng.random() < 0.7:
             f.put(label, mesh, s, f.edge + f.rng.uniform(10.5, 11.5), turn=np.pi / 2 * f.rng.choice([-1, 1]))
 
@@ -98,8 +97,8 @@ def _car_park(f: Frontage) -> None:
     for row in (5.0, 15.5):
         for s in f.spots(2.8, gap_m=3.0, jitter=0.05, past_m=5.0):
             if f.rng.random() < 0.55:
-                f.put(Label.CAR, cars.car(f.rng), s, f.edge + row, turn=np.pi / 2 * f.rng.choice([-1, 1]))
-    _row_of_buildings(f, buildings.hall, (18, 35), (15, 25), (24.0, 30.0), (6.0, 15.0))
+                f.put(Label.CAR, f.assets.car(f.rng), s, f.edge + row, turn=np.pi / 2 * f.rng.choice([-1, 1]))
+    _row_of_buildings(f, f.assets.hall, (18, 35), (15, 25), (24.0, 30.0), (6.0, 15.0))
     _scatter(f, 4, 21, 24, 0.2)
 
 
@@ -110,10 +109,10 @@ def _works(f: Frontage) -> None:
             continue
         for k in range(int(f.rng.integers(1, 4))):
             place = f.rng.uniform(low, high), f.edge + 6.0 + 7.0 * k
-            f.put(Label.CONSTRUCTION_VEHICLE, trucks.construction_vehicle(f.rng), *place, turn=f.rng.uniform(0, 6))
+            f.put(Label.CONSTRUCTION_VEHICLE, f.assets.construction_vehicle(f.rng), *place, turn=f.rng.uniform(0, 6))
         if f.rng.random() < 0.6:
-            f.put(Label.TRUCK, trucks.truck(f.rng), f.rng.uniform(low, high), f.edge + 28.0, turn=f.rng.uniform(0, 6))
-    _row_of_buildings(f, buildings.flats, (14, 25), (10, 16), (33.0, 36.0), (5.0, 20.0))
+            f.put(Label.TRUCK, f.assets.truck(f.rng), f.rng.uniform(low, high), f.edge + 28.0, turn=f.rng.uniform(0, 6))
+    _row_of_buildings(f, f.assets.flats, (14, 25), (10, 16), (33.0, 36.0), (5.0, 20.0))
     _scatter(f, 4, 30, 60, 0.3)
 
 

@@ -1,0 +1,70 @@
+"""Families of assets: who makes each kind of thing. Two families share no shape, texture or colour scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from clip2scene_training.world.assets import buildings, cars, furniture, people, plants, trucks
+from clip2scene_training.world.assets.people import Figure
+from clip2scene_training.world.mesh import Mesh
+
+Make = Callable[[np.random.Generator], Mesh]
+MakeBuilding = Callable[[np.random.Generator, float, float], Mesh]
+"""Makes a building of a width along the road and a depth [m]."""
+MakeRow = Callable[[np.random.Generator, float], Mesh]
+"""Makes something of a length along the road [m]."""
+
+
+class MakeCycle(Protocol):
+    """Makes a bicycle or a motorcycle."""
+
+    def __call__(self, rng: np.random.Generator, *, rider: bool) -> Mesh:
+        """Return it, with somebody on it where asked."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """One family: a maker for each kind of thing, x forward, the ground at z = 0."""
+
+    car: Make
+    truck: Make
+    bus: Make
+    trailer: Make
+    construction_vehicle: Make
+    roller: Make
+    bicycle: MakeCycle
+    motorcycle: MakeCycle
+    pedestrian: Callable[[np.random.Generator], Figure]
+    tree: Make
+    street_tree: Make
+    bush: Make
+    hedge: MakeRow
+    flats: MakeBuilding
+    house: MakeBuilding
+    hall: MakeBuilding
+    lamp_post: Make
+    utility_pole: Make
+    traffic_light: Make
+    sign: Make
+    bench: Make
+    bin_or_box: Make
+    shelter: Make
+    fence: MakeRow
+    wall: MakeRow
+    traffic_cone: Make
+    barrier: Make
+
+
+SEEN = Catalogue(
+    cars.car, trucks.truck, trucks.bus, trucks.trailer, trucks.construction_vehicle, trucks.roller,
+    people.bicycle, people.motorcycle, people.pedestrian, plants.tree, plants.street_tree, plants.bush, plants.hedge,
+    buildings.flats, buildings.house, buildings.hall, furniture.lamp_post, furniture.utility_pole,
+    furniture.traffic_light, furniture.sign, furniture.bench, furniture.bin_or_box, furniture.shelter,
+    furniture.fence, furniture.wall, furniture.traffic_cone, furniture.barrier,
+)  # fmt: skip
+"""What streets of training, validation and test are made of."""
+CATALOGUES = {"seen": SEEN, "unseen": SEEN}
