@@ -40,7 +40,7 @@ class Sweep:
 
 def elevations(config: LidarConfig) -> Array:
     """Return (beams,) float64 elevation of each ring [rad], ring 0 lowest."""
-    return np.radians(np.linspace(config.lowest_deg, config.highest_deg, config.beams))
+    return np.radians(np.concatenate([np.linspace(low, high, count) for count, low, high in config.blocks]))
 
 
 def azimuths(config: LidarConfig) -> Array:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clip2scene_training.world.config import WorldConfig
+from clip2scene_training.world.rigs import with_rig
 
 FRAMES = 6
 """Key frames of a scene."""
@@ -19,7 +20,9 @@ SECONDS = 6.0
 """Length of a scene's drive. It is part of the scene: a longer drive meets other traffic."""
 
 IN_DISTRIBUTION = WorldConfig(duration_s=SECONDS)
-OUT_OF_DISTRIBUTION = replace(IN_DISTRIBUTION, assets="unseen", towns="unseen")
+OUT_OF_DISTRIBUTION = with_rig(
+    replace(IN_DISTRIBUTION, assets="unseen", towns="unseen", weather="night_or_fog"), "unseen"
+)
 """Shapes, towns, light and sensors that no other split has."""
 
 
