@@ -50,6 +50,10 @@ class BadDataset(Clip2SceneError):
     """A benchmark folder that lacks files or whose files disagree with each other."""
 
 
+class BadReport(Clip2SceneError):
+    """A report.json that is damaged, or reports that cannot be compared."""
+
+
 class NodeFailed(Clip2SceneError):
     """The live node, started as a process, ended or gave no labels; the text holds the end of its log."""
 

@@ -3,13 +3,19 @@
 Matrices of single scans are added up and scored once: the mean of per-scan IoUs is a different,
 friendlier number. A prediction of 255 (unknown) is wrong for the point's true class and right for
 none, so that refusing to answer never raises a score.
+
+A class that neither occurs nor is predicted is absent: it has no IoU, is left out of the mean, and
+is named in reports. (The paper's code gives such a class 1.0, which raises the mean.)
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from clip2scene_ros.frame import UNKNOWN, Array
+from clip2scene_ros.frame import UNKNOWN, Array, Frame
+
+BANDS_M = {"0-20 m": (0.0, 20.0), "20-40 m": (20.0, 40.0), "40+ m": (40.0, float("inf"))}
+"""Name -> range from its first to before its second distance [m]; the last one holds infinity too."""
 
 
 def confusion(labels: Array, predicted: Array, num_classes: int) -> Array:
@@ -44,9 +50,28 @@ def iou(matrix: Array) -> Array:
     Args:
         matrix: (C, C + 1) counts from `confusion`.
     """
-    intersection = np.diagonal(matrix).astype(np.float64)
-    union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - intersection
-    result: Array = np.divide(intersection, union, out=np.full(len(matrix), np.nan), where=union > 0)
+    return iou_of(tallies(matrix))
+
+
+def tallies(matrix: Array) -> Array:
+    """Return (..., 3, C) int64, all that an IoU needs: points of each class right, true, and predicted.
+
+    Args:
+        matrix: (..., C, C + 1) counts from `confusion`.
+    """
+    right = np.diagonal(matrix, axis1=-2, axis2=-1)
+    return np.stack([right, matrix.sum(axis=-1), matrix[..., :-1].sum(axis=-2)], axis=-2)
+
+
+def iou_of(tally: Array) -> Array:
+    """Return (..., C) float64 IoU, NaN where a class is absent.
+
+    Args:
+        tally: (..., 3, C) sums of `tallies`.
+    """
+    right, true, predicted = (tally[..., i, :].astype(np.float64) for i in range(3))
+    union = true + predicted - right
+    result: Array = np.divide(right, union, out=np.full(union.shape, np.nan), where=union > 0)
     return result
 
 
@@ -71,6 +96,15 @@ def accuracy(matrix: Array) -> float:
     """Return the share of labelled points with the right class, NaN where no point is labelled."""
     total = int(matrix.sum())
     return float(np.trace(matrix[:, :-1]) / total) if total else float("nan")
+
+
+def distance_bands(frame: Frame) -> dict[str, Array]:
+    """Return a (N,) bool mask for each of `BANDS_M`, by horizontal distance from the sensor.
+
+    Height does not count, so that a tree's top is in the band of its trunk. A NaN point is in no band.
+    """
+    range_m = np.hypot(frame.scan.points[:, 0], frame.scan.points[:, 1])
+    return {name: (low <= range_m) & ((range_m < high) | (high == np.inf)) for name, (low, high) in BANDS_M.items()}
 
 
 def _validate(labels: Array, predicted: Array, num_classes: int) -> None:

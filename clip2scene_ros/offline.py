@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from clip2scene_ros.io.bag_frames import CLOUD, BagTopics, points_topic
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, cloud_message, stamp_of, string_message
 from clip2scene_ros.io.pointcloud import pack, pack_rgb, parse, unpack_labels
-from clip2scene_ros.metrics import confusion
+from clip2scene_ros.metrics import confusion, distance_bands
 
 LABELS = "/clip2scene_segment/labels"
 LABELS_RGB = "/clip2scene_segment/labels_rgb"
@@ -29,6 +30,10 @@ SEEN_POINTS = 20
 
 Item = TypeVar("Item")
 Labelled = tuple[Frame, Segmentation]
+Groups = Callable[[Frame], Mapping[str, Array]]
+"""Gives a frame's points by named (N,) bool masks, the same names for each frame."""
+
+ONE_SCENE = "all"
 log = logging.getLogger(__name__)
 
 
@@ -124,6 +129,8 @@ class Evaluation:
         frames: number of scans with ground truth.
         latency_ms: milliseconds to label each scan, where they were measured.
         example: the scan that shows most: most views, then most classes; None before the first.
+        scenes: scene -> its share of `matrix`; they add up to it.
+        groups: name of a group of points -> its share of `matrix`; groups may overlap and leave points out.
     """
 
     class_set: ClassSet
@@ -131,18 +138,52 @@ class Evaluation:
     frames: int = 0
     latency_ms: list[float] = field(default_factory=list)
     example: Labelled | None = None
+    scenes: dict[str, Array] = field(default_factory=dict)
+    groups: dict[str, Array] = field(default_factory=dict)
+
+    def add(self, frame: Frame, class_id: Array, scene: str, groups: Groups) -> None:
+        """Count a frame with ground truth: in all, in its scene, in the groups of its points."""
+        if frame.labels is None:
+            raise ValueError("Expected a frame with `labels`, but it has none.")
+        count = len(self.class_set)
+        matrix = confusion(frame.labels, class_id, count)
+        self.matrix += matrix
+        self.frames += 1
+        self.scenes[scene] = self.scenes.get(scene, 0) + matrix
+        for name, mask in groups(frame).items():
+            part = confusion(frame.labels[mask], class_id[mask], count)
+            self.groups[name] = self.groups.get(name, 0) + part
 
 
-def evaluate(labelled: Iterable[Labelled], class_set: ClassSet) -> Evaluation:
-    """Score labelled frames whose ground truth is in terms of `class_set`; frames without are passed over."""
+def evaluate(
+    labelled: Iterable[Labelled],
+    class_set: ClassSet,
+    *,
+    scenes: Iterable[str] | None = None,
+    groups: Groups = distance_bands,
+) -> Evaluation:
+    """Score labelled frames whose ground truth is in terms of `class_set`; frames without are passed over.
+
+    Args:
+        labelled: frames with their labels.
+        class_set: of the labels.
+        scenes: the name of each item's scene, in the order of `labelled`, at least as many; all one scene when None.
+            Frames of a scene resemble each other, so that only scenes can be drawn again in a bootstrap.
+        groups: the points to score on their own as well; by distance unless told otherwise.
+
+    Raises:
+        ValueError: `scenes` has fewer names than `labelled` has items.
+    """
     count = len(class_set)
     result = Evaluation(class_set, np.zeros((count, count + 1), dtype=np.int64))
-    best = (-1, -1)
-    for frame, segmentation in labelled:
+    best, names = (-1, -1), iter(repeat(ONE_SCENE) if scenes is None else scenes)
+    for number, (frame, segmentation) in enumerate(labelled):
+        scene = next(names, None)
+        if scene is None:
+            raise ValueError(f"Expected a name in `scenes` for each item of `labelled`, but got only {number}.")
         if frame.labels is None:
             continue
-        result.matrix += confusion(frame.labels, segmentation.class_id, count)
-        result.frames += 1
+        result.add(frame, segmentation.class_id, scene, groups)
         if "total" in segmentation.processing_ms:
             result.latency_ms.append(segmentation.processing_ms["total"])
         seen = int((np.bincount(frame.labels, minlength=256)[:UNKNOWN] >= SEEN_POINTS).sum())
@@ -157,6 +198,7 @@ def evaluate_bag(
     """Segment every scan of an open bag and score the labels against the bag's ground truth.
 
     Ground truth is matched to the segmenter's classes by name; points of classes it does not know are ignored.
+    The bag is one scene, under its file name.
 
     Raises:
         BadBag: no ground truth, none of whose classes the segmenter knows, no or several clouds to choose from.
@@ -164,7 +206,8 @@ def evaluate_bag(
     frames = truth_frames(bag, segmenter.class_set, topic)
     points = points_topic(bag, BagTopics(points=topic))
     counted = progress(frames, "evaluate", bag.topics[points][1])
-    result = evaluate(((frame, segmenter.segment(frame.scan)) for frame in counted), segmenter.class_set)
+    labelled = ((frame, segmenter.segment(frame.scan)) for frame in counted)
+    result = evaluate(labelled, segmenter.class_set, scenes=repeat(bag.path.name))
     if not result.frames:
         raise BadBag("no_ground_truth", f"{bag.path}: no scan has ground truth with the same stamp.")
     return result

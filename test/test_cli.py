@@ -19,7 +19,7 @@ from clip2scene_ros import cli, terminal
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.offline import LABELS
-from clip2scene_ros.report import sha256_of
+from clip2scene_ros.report import KEYS, read_report, sha256_of
 
 COMMANDS = ("demo", "world", "segment", "evaluate", "inspect", "export")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
@@ -236,9 +236,9 @@ def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, 
         reports.append(json.loads((tmp_path / name / "report.json").read_text()))
         assert (tmp_path / name / "evaluation.png").read_bytes().startswith(b"\x89PNG")
     first, second = reports
-    assert set(first) == {
-        "miou", "iou", "frames", "points", "latency_ms", "data_sha256", "weights_sha256", "world", "command",
-    }  # fmt: skip
+    assert first == read_report(tmp_path / "one" / "report.json")
+    assert list(first) == list(KEYS)
+    assert list(first["scenes"]) == [street.name]
     assert set(first["latency_ms"]) == {"p50", "p95", "p99", "max"}
     assert 0 < first["latency_ms"]["p50"] <= first["latency_ms"]["p99"] <= first["latency_ms"]["max"]
     assert first["frames"] == 6
