@@ -1,30 +1,56 @@
-"""Losses of the supervised training: cross entropy plus Lovász-softmax, as in CLIP2Scene's fine-tuning."""
+"""Losses of the supervised training: cross entropy plus Lovász-softmax, as in CLIP2Scene's fine-tuning.
+
+Each term is one number over the whole batch, whatever the processes that share it: the cross entropy is divided by
+what all of them sum up, and the Lovász term, which is no mean over points, is taken scan by scan.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from clip2scene_ros.frame import UNKNOWN
 
+INDEX_BITS = 32
+
+
+def _alone(value: Tensor) -> Tensor:
+    return value
+
 
 def supervised_loss(
-    logits: Tensor, labels: Tensor, class_weights: Tensor | None = None, lovasz_weight: float = 1.0
+    logits: Tensor,
+    labels: Tensor,
+    class_weights: Tensor | None = None,
+    lovasz_weight: float = 1.0,
+    *,
+    scan_of: Tensor | None = None,
+    average: Callable[[Tensor], Tensor] = _alone,
 ) -> Tensor:
     """Return cross entropy plus weighted Lovász-softmax over the labelled rows.
 
     Args:
         logits: (V, C) float32.
-        labels: (V,) int64 class ids; 255 is ignored. At least one row must be labelled.
+        labels: (V,) int64 class ids; 255 is ignored. At least one row of the whole batch must be labelled.
         class_weights: (C,) float32 weight of each class in the cross entropy, or None for equal ones.
         lovasz_weight: 0 leaves the Lovász term out.
+        scan_of: (V,) number of each row's scan; None says that all are of one.
+        average: returns the mean of a tensor over all processes; the mean of what they return is the loss.
     """
     labelled = labels != UNKNOWN
     logits, labels = logits[labelled], labels[labelled]
-    loss = functional.cross_entropy(logits, labels, class_weights)
+    weights = logits.new_ones(logits.shape[1]) if class_weights is None else class_weights
+    scans = [slice(None)] if scan_of is None else list(_runs(scan_of[labelled]))
+    divisors = average(torch.stack([weights[labels].sum(), weights.new_tensor(float(len(scans)))]))
+    loss = functional.cross_entropy(logits, labels, class_weights, reduction="sum") / divisors[0]
     if lovasz_weight:
-        loss = loss + lovasz_weight * lovasz_softmax(logits.softmax(1), labels)
+        probabilities = logits.softmax(1)
+        terms = [lovasz_softmax(probabilities[scan], labels[scan]) for scan in scans]
+        loss = loss + lovasz_weight * sum(terms, probabilities.sum() * 0) / divisors[1]
     return loss
 
 
@@ -34,16 +60,38 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     Berman, Triki, Blaschko: The Lovász-Softmax loss, CVPR 2018, equations 8 to 10 and algorithm 1.
 
     Args:
-        probabilities: (V, C) float32, rows summing to 1.
+        probabilities: (V, C) float32, rows summing to 1, V > 0.
         labels: (V,) int64 class ids below C.
     """
-    truth = functional.one_hot(labels, probabilities.shape[1]).to(probabilities.dtype)
-    errors, order = (truth - probabilities).abs().sort(dim=0, descending=True, stable=True)
-    ranked_truth = truth.gather(0, order)
-    count = truth.sum(0)
-    intersection = count - ranked_truth.cumsum(0)
-    union = count + (1 - ranked_truth).cumsum(0)
+    classes = torch.bincount(labels).nonzero().squeeze(1)
+    truth = (labels == classes[:, None]).to(probabilities.dtype)
+    errors = (truth - probabilities.T[classes]).abs()
+    order = _descending(errors.detach())
+    ranked_truth = truth.gather(1, order)
+    count = truth.sum(1, keepdim=True)
+    intersection = count - ranked_truth.cumsum(1)
+    union = count + (1 - ranked_truth).cumsum(1)
     jaccard = 1 - intersection / union
-    gradient = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-    per_class = (errors * gradient).sum(0)
-    return per_class[count > 0].mean()
+    gradient = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], 1)
+    loss: Tensor = (errors.gather(1, order) * gradient).sum(1).mean()
+    return loss
+
+
+def _runs(scan_of: Tensor) -> list[slice]:
+    """Return the rows of each scan that has any; those of one scan follow each other."""
+    sizes = torch.unique_consecutive(scan_of, return_counts=True)[1].tolist()
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+def _descending(errors: Tensor) -> Tensor:
+    """Return (C, V) int64 the columns of each row of errors >= 0, the largest first, equals in their order."""
+    if errors.device.type != "cpu" or errors.dtype != torch.float32:
+        return errors.argsort(dim=1, descending=True, stable=True)
+    # The bits of floats >= 0 are ordered as they are; with the column below them, sorting the keys sorts the columns.
+    # NumPy sorts int64 with vector instructions, several times faster than torch sorts floats with their columns.
+    last = errors.shape[1] - 1
+    columns = np.arange(last, -1, -1, dtype=np.int64)
+    keys = (errors.contiguous().numpy().view(np.int32).astype(np.int64) << INDEX_BITS) | columns
+    keys.sort(axis=1)
+    return torch.from_numpy(last - (keys[:, ::-1] & ((1 << INDEX_BITS) - 1)))
