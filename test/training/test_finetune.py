@@ -158,9 +158,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_last_good_checkpo
     out = tmp_path / "student.safetensors"
     calls = []
 
-    def breaks_at_third(logits, *rest):
+    def breaks_at_third(logits, *rest, **named):
         calls.append(out.read_bytes() if out.exists() else b"")
-        return real(logits, *rest) * (float("nan") if len(calls) == 4 else 1.0)
+        return real(logits, *rest, **named) * (float("nan") if len(calls) == 4 else 1.0)
 
     real = module.supervised_loss
     monkeypatch.setattr(module, "supervised_loss", breaks_at_third)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -83,15 +82,3 @@ def collate(samples: Sequence[Sample]) -> Sample:
     """Stack samples into a batch; the batch number becomes the first coordinate."""
     coords = [functional.pad(s.coords, (1, 0), value=number) for number, s in enumerate(samples)]
     return Sample(torch.cat(coords), torch.cat([s.feats for s in samples]), torch.cat([s.labels for s in samples]))
-
-
-def shuffled_indices(length: int, seed: int, start: int = 0) -> Iterator[int]:
-    """Yield frame numbers for ever, each epoch in an order of its own, from draw number `start` on.
-
-    The order is a function of seed and epoch alone, so a resumed run draws what an unbroken one would.
-    """
-    epoch, skip = divmod(start, length)
-    while True:
-        order = np.random.default_rng((seed, epoch)).permutation(length)
-        yield from (int(i) for i in order[skip:])
-        epoch, skip = epoch + 1, 0

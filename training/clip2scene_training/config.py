@@ -34,7 +34,12 @@ class FinetuneConfig:
     max_range_m: float = setting(80.0, "as the segmenter's [m]", low=1.0, high=1000.0)
     # how long and how fast
     steps: int = setting(1500, "optimizer steps", low=1, high=10_000_000)
-    batch_size: int = setting(2, "scans a step", low=1, high=1024)
+    batch_size: int = setting(2, "scans a step, of all processes together", low=1, high=1024)
+    sampling: str = setting(
+        "uniform",
+        "`uniform` draws each frame once an epoch, `balanced` those with rare classes more often",
+        choices=("uniform", "balanced"),
+    )
     learning_rate: float = setting(4e-3, "peak of the one-cycle schedule", low=1e-7, high=10.0)
     warmup: float = setting(0.1, "share of the steps in which the rate rises", low=0.0, high=1.0)
     weight_decay: float = setting(0.01, "of AdamW", low=0.0, high=1.0)
@@ -47,4 +52,8 @@ class FinetuneConfig:
     seed: int = setting(0, "of weights, order and augmentation", low=0, high=2**31 - 1)
     device: str = setting("cpu", "`cpu` is deterministic; or `auto`, `cuda`, `cuda:1`")
     threads: int = setting(1, "CPU threads; another number sums in another order", low=1, high=256)
+    processes: int = setting(1, "that share a step's scans, one device each; the result is that of one", low=1, high=64)
+    workers: int = setting(0, "processes that make batches beside each of these; 0 makes them in it", low=0, high=64)
     save_every: int = setting(100, "steps between two saves", low=1, high=1_000_000)
+    eval_every: int = setting(0, "steps between two looks at the validation data; 0 looks at the end only", low=0)
+    eval_frames: int = setting(0, "validation frames of such a look, evenly spread; 0 takes all", low=0)

@@ -7,36 +7,58 @@ demo checkpoint.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+import time
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.config import SegmenterConfig
-from clip2scene_ros.errors import Clip2SceneError
-from clip2scene_ros.frame import UNKNOWN
-from clip2scene_ros.offline import evaluate
-from clip2scene_ros.report import build_report, sha256_of
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions, save_checkpoint
-from clip2scene_ros.student.segmenter import Segmenter, choose_device
-from clip2scene_training.augment import augment
-from clip2scene_training.batching import FrameDataset, Sample, collate, make_sample, shuffled_indices
+from clip2scene_ros.student.segmenter import choose_device
+from clip2scene_training.batching import FrameDataset
 from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
 from clip2scene_training.state import TrainState
 from clip2scene_training.student import Student
-from clip2scene_training.survey import class_weights, survey
+from clip2scene_training.survey import Survey, class_weights, survey
+from clip2scene_training.synchronized import average, synchronize
+from clip2scene_training.validation import judge
 
 
 class Diverged(Clip2SceneError):
     """The loss is no longer a number; the last checkpoint was saved before that."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every process of a run is given.
+
+    Attributes:
+        dataset: frames to learn.
+        val_dataset: frames to look at every `eval_every` steps.
+        found: what `survey` found in `dataset`.
+        config: settings.
+        out: the checkpoint.
+        resume: go on from the saved state where there is one.
+        command: noted in the checkpoint.
+    """
+
+    dataset: FrameDataset
+    val_dataset: FrameDataset
+    found: Survey
+    config: FinetuneConfig
+    out: Path
+    resume: bool
+    command: str
 
 
 def finetune(
@@ -51,7 +73,9 @@ def finetune(
     """Train on `dataset`, save to `out`, and return the report of `val_dataset`.
 
     `out` and, in the folder `<stem>.training` beside it, the state to resume from and TensorBoard's logs are
-    written every `save_every` steps, whole or not at all: after Ctrl-C the last ones are good.
+    written every `save_every` steps, whole or not at all: after Ctrl-C the last ones are good. With `workers` or
+    `processes`, the data sets go to other processes: they must be picklable, and a script that calls this must do so
+    under `if __name__ == "__main__":`.
 
     Args:
         dataset: frames with labels.
@@ -61,65 +85,101 @@ def finetune(
         resume: go on from the saved state where there is one.
         command: noted in the checkpoint.
 
+    Returns:
+        The report of `clip2scene_ros.report`, and of the training `curve`, a list of `step`, `samples` learned so
+        far, `miou` on the validation frames and mean `loss` since the entry before; and `training`: the `seconds`
+        that `steps` of this run took, all but the first, and `waited_s`, how long they waited for batches.
+
     Raises:
         BadDataset: no frames, or a frame without labels.
+        BadConfig: scans that cannot be dealt out evenly among the processes.
         BadCheckpoint: the state to resume from is damaged or of another run.
         Diverged: the loss became NaN or infinite.
     """
+    if config.batch_size % config.processes:
+        raise BadConfig(
+            "processes", f"Expected `batch_size` to be a multiple of {config.processes} `processes`, "
+            f"but got {config.batch_size}."
+        )  # fmt: skip
+    found = survey(dataset, len(load_class_set(config.class_set)))
+    run = Run(dataset, val_dataset, found, config, out, resume, command)
+    device = choose_device(config.device)
+    own = [device.index or 0] if device.type == "cuda" else 1
+    strategy, devices = ("ddp_spawn", config.processes) if config.processes > 1 else ("auto", own)
+    fabric = Fabric(accelerator=device.type, devices=devices, strategy=strategy)
+    report: dict[str, Any] = fabric.launch(partial(train, run=run))
+    return report
+
+
+def train(fabric: Fabric, run: Run) -> dict[str, Any]:
+    """Be one process of a run; the first returns the report, the others nothing."""
+    config, found = run.config, run.found
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
     class_set = load_class_set(config.class_set)
-    data_sha256, counts = survey(dataset, len(class_set))
-    folder = out.with_name(f"{out.stem}.training")
+    folder = run.out.with_name(f"{run.out.stem}.training")
     student = Student(config.network, len(class_set), config.normalize, config.temperature)
+    if fabric.world_size > 1:
+        synchronize(student)
     optimizer = torch.optim.AdamW(student.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    state = TrainState(0, student, optimizer, settings=dumps([data_sha256, asdict(config)]))
-    device = choose_device(config.device)
-    fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
+    settings = dumps([found.sha256, asdict(replace(config, workers=0))])
+    state = TrainState(0, student, optimizer, settings)
     fabric.loggers.append(TensorBoardLogger(folder, name="", version=""))
     model, optimizer = fabric.setup(student, optimizer)
-    if resume and (folder / "state.safetensors").exists():
+    if run.resume and (folder / "state.safetensors").exists():
         state.restore(folder / "state.safetensors")
-    card = make_card(config, class_set, student, data_sha256, command)
-    weights = class_weights(counts, config.balance).to(fabric.device)
-    order = shuffled_indices(len(dataset), config.seed, start=state.step * config.batch_size)
+    card = make_card(config, class_set, student, found.sha256, run.command)
+    weights = class_weights(found.counts, config.balance).to(fabric.device)
+    batches = Batches(run.dataset, found.counts, config, state.step, fabric.global_rank, fabric.world_size)
+    first, learning_s = state.step, 0.0
 
-    for step in tqdm(range(state.step, config.steps), "training", initial=state.step, total=config.steps, unit="step"):
-        rng = np.random.default_rng((config.seed, step))
-        batch = collate([prepare(dataset, next(order), config, rng) for _ in range(config.batch_size)])
-        batch = batch.to(fabric.device)
+    for step in tqdm(range(first, config.steps), "training", initial=first, total=config.steps, unit="step",
+                     disable=not fabric.is_global_zero):  # fmt: skip
+        started = time.perf_counter()
+        batch = next(batches).to(fabric.device)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
         logits = model(batch.coords, batch.feats)
-        loss = supervised_loss(logits, batch.labels, weights, config.lovasz)
-        if not math.isfinite(loss.item()):
+        loss = supervised_loss(
+            logits, batch.labels, weights, config.lovasz, scan_of=batch.coords[:, 0], average=average
+        )
+        value = float(average(loss.detach()))
+        if not math.isfinite(value):
             raise Diverged(
-                "loss", f"The loss is {loss.item()} at step {step}; lower `learning_rate`. {out} is as last saved."
+                "loss", f"The loss is {value} at step {step}; lower `learning_rate`. {run.out} is as last saved."
             )
         optimizer.zero_grad()
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
         optimizer.step()
-        state.step = step + 1
-        fabric.log_dict({"loss": loss.item(), "learning_rate": group["lr"]}, step)
-        if state.step % config.save_every == 0 or state.step == config.steps:
-            state.save(folder / "state.safetensors")
-            save_student(out, student, card)
+        learning_s += time.perf_counter() - started if step > first else 0.0  # the first waits for workers to start
+        state.step, state.loss_sum = step + 1, state.loss_sum + value
+        fabric.log_dict({"loss": value, "learning_rate": group["lr"]}, step)
+        looks = config.eval_every and state.step % config.eval_every == 0 and state.step < config.steps
+        saves = state.step % config.save_every == 0 or state.step == config.steps
+        if fabric.is_global_zero and (looks or saves):
+            save_student(run.out, student, card)
+            if looks:
+                look(fabric, run, state, config.eval_frames)
+            if saves:
+                state.save(folder / "state.safetensors")
 
-    report = judge(out, val_dataset, config, command)
-    fabric.log_dict({"miou": report["miou"] or 0.0}, config.steps)
+    if not fabric.is_global_zero:
+        return {}
+    report = look(fabric, run, state)
+    pace = {"steps": max(0, state.step - first - 1), "seconds": learning_s, "waited_s": batches.waited_s}
+    return {**report, "curve": state.curve, "training": pace}
+
+
+def look(fabric: Fabric, run: Run, state: TrainState, frames: int = 0) -> dict[str, Any]:
+    """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return the report."""
+    report, pictures = judge(run.out, run.val_dataset, run.config, run.command, frames)
+    state.look(state.step * run.config.batch_size, report["miou"])
+    fabric.log_dict({"miou": report["miou"] or 0.0}, state.step)
+    board = cast(TensorBoardLogger, fabric.logger)
+    for number, picture in enumerate(pictures):
+        board.experiment.add_image(f"validation/{number}", picture, state.step, dataformats="HWC")
     return report
-
-
-def prepare(dataset: FrameDataset, index: int, config: FinetuneConfig, rng: np.random.Generator) -> Sample:
-    """Return frame `index` augmented and voxelised."""
-    frame = dataset[index]
-    labels = np.full(len(frame.scan), UNKNOWN, np.uint8) if frame.labels is None else frame.labels
-    network = config.network
-    scan = augment(frame.scan, config.augment, rng)
-    return make_sample(
-        scan, labels, network.voxel_size_m, network.in_channels, (config.min_range_m, config.max_range_m)
-    )
 
 
 def one_cycle(progress: float, warmup: float) -> float:
@@ -151,16 +211,3 @@ def save_student(out: Path, student: Student, card: CheckpointCard) -> None:
     """Write the checkpoint, with the class vectors as they are now."""
     card = replace(card, class_vectors=student.class_vectors.detach().cpu().clone())
     save_checkpoint(out, student.network.state_dict(), card)
-
-
-def judge(out: Path, dataset: FrameDataset, config: FinetuneConfig, command: str) -> dict[str, Any]:
-    """Load the saved checkpoint as a user would, segment every frame, and return the report."""
-    segmenter = Segmenter.load(
-        SegmenterConfig(
-            checkpoint=str(out), device=config.device, min_range_m=config.min_range_m, max_range_m=config.max_range_m
-        )
-    )
-    frames = (dataset[number] for number in tqdm(range(len(dataset)), "validation", unit="scan"))
-    evaluation = evaluate(((frame, segmenter.segment(frame.scan)) for frame in frames), segmenter.class_set)
-    data_sha256 = survey(dataset, len(segmenter.class_set))[0] if evaluation.matrix.any() else ""
-    return build_report(evaluation, data_sha256=data_sha256, weights_sha256=sha256_of(out), world=None, command=command)

@@ -1,13 +1,13 @@
 """What a training run needs to go on where it stopped, and how it is kept: safetensors, no pickle.
 
-Order of samples, augmentation and learning rate are functions of seed and step, so nothing else has
-to be remembered for a resumed run to equal an unbroken one.
+Order of samples, augmentation and learning rate are functions of seed and step, so besides weights and moments only
+the curve has to be remembered for a resumed run to equal an unbroken one.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -29,12 +29,23 @@ class TrainState:
         student: network and class vectors being trained.
         optimizer: its moments are saved; its settings come from the configuration.
         settings: text of the run's configuration and data; a run is only resumed with equal ones.
+        curve: looks at the validation data so far: `step`, `samples`, `miou`, `loss`.
+        loss_sum: sum of the losses since the last of them.
     """
 
     step: int
     student: nn.Module
     optimizer: Optimizer
     settings: str
+    curve: list[dict[str, float | None]] = field(default_factory=list)
+    loss_sum: float = 0.0
+
+    def look(self, samples: int, miou: float | None) -> None:
+        """Add a look at the validation data after `samples` learned; its loss is the mean since the last one."""
+        steps = self.step - int(self.curve[-1]["step"] or 0 if self.curve else 0)
+        loss = self.loss_sum / steps if steps else None
+        self.curve.append({"step": self.step, "samples": samples, "miou": miou, "loss": loss})
+        self.loss_sum = 0.0
 
     def save(self, path: Path) -> None:
         """Write the state to `path`, whole or not at all."""
@@ -42,8 +53,10 @@ class TrainState:
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in moments.items()})
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+        kept = {"step": self.step, "curve": self.curve, "loss_sum": self.loss_sum}
+        metadata = {name: json.dumps(value) for name, value in kept.items()}
         with whole_file(path) as file:
-            file.write(save(tensors, {"step": json.dumps(self.step), "settings": self.settings}))
+            file.write(save(tensors, {**metadata, "settings": self.settings}))
 
     def restore(self, path: Path) -> None:
         """Take over what `save` wrote.
@@ -67,6 +80,7 @@ class TrainState:
             self.student.load_state_dict({name.removeprefix("student."): t for name, t in tensors.items()})
             self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": moments})
             self.step = int(json.loads(metadata["step"]))
+            self.curve, self.loss_sum = json.loads(metadata["curve"]), float(json.loads(metadata["loss_sum"]))
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
             raise BadCheckpoint(
                 "train_state", f"Expected {path} to be a saved training state, but: {error}."

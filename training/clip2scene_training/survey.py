@@ -1,7 +1,8 @@
-"""One look at a data set before training: its hash, its faults, how often each class occurs."""
+"""One look at a data set before training: its hash, its faults, how often each class occurs in each frame."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 
 import numpy as np
@@ -13,13 +14,26 @@ from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_training.batching import FrameDataset
 
 
-def survey(dataset: FrameDataset, num_classes: int) -> tuple[str, Array]:
-    """Look at every frame once: the SHA-256 of points, intensities and labels, and (C,) int64 points a class.
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What a data set holds.
+
+    Attributes:
+        sha256: of the points, intensities and labels of all frames.
+        counts: (F, C) int64 points of each class in each frame.
+    """
+
+    sha256: str
+    counts: Array
+
+
+def survey(dataset: FrameDataset, num_classes: int) -> Survey:
+    """Look at every frame once.
 
     Raises:
         BadDataset: no frames, a frame without labels, or no labelled point at all.
     """
-    digest, counts = sha256(), np.zeros(num_classes, dtype=np.int64)
+    digest, counts = sha256(), np.zeros((len(dataset), num_classes), dtype=np.int64)
     for number in range(len(dataset)):
         frame = dataset[number]
         if frame.labels is None:
@@ -31,19 +45,19 @@ def survey(dataset: FrameDataset, num_classes: int) -> tuple[str, Array]:
             raise BadDataset(
                 "class_id", f"Frame {number} has label {known.max()}, but there are {num_classes} classes."
             )
-        counts += np.bincount(known, minlength=num_classes)
+        counts[number] = np.bincount(known, minlength=num_classes)
     if not counts.any():
         raise BadDataset("empty", f"Expected labelled points to train on, but got {len(dataset)} frames with none.")
-    return digest.hexdigest(), counts
+    return Survey(digest.hexdigest(), counts)
 
 
 def class_weights(counts: Array, balance: float) -> Tensor:
     """Return (C,) float32 weights for the cross entropy: frequency ** -balance, 1 on the average point.
 
     Args:
-        counts: (C,) points a class; a class that never occurs gets weight 0.
+        counts: (F, C) points of each class in each frame; a class that never occurs gets weight 0.
         balance: 0 weighs classes equally, 1 gives each the same sum over its points.
     """
-    share = counts / counts.sum()
-    weights = np.where(counts > 0, np.maximum(share, 1e-12) ** -balance, 0.0)
+    share = counts.sum(axis=0) / counts.sum()
+    weights = np.where(share > 0, np.maximum(share, 1e-12) ** -balance, 0.0)
     return torch.from_numpy((weights / (weights * share).sum()).astype(np.float32))
