@@ -89,15 +89,8 @@ class NuScenesDataset:
         )
 
     def _scan(self, record: Record) -> Scan:
-        path = self.root / record["filename"]
-        rows = read_array(path, np.dtype("<f4"), LIDAR_COLUMNS)
-        return Scan(
-            points=np.ascontiguousarray(rows[:, :3]),
-            intensity=rows[:, 3] / np.float32(255.0),
-            stamp_ns=int(record["timestamp"]) * MICROSECOND_NS,
-            frame_id=LIDAR.lower(),
-            ring=rows[:, 4].astype(np.uint16),
-        )
+        points, intensity, ring = read_lidar(self.root / record["filename"])
+        return Scan(points, intensity, int(record["timestamp"]) * MICROSECOND_NS, LIDAR.lower(), ring=ring)
 
     def _view(self, channel: str, record: Record, world_from_lidar: Array) -> View:
         path = self.root / record["filename"]
@@ -168,6 +161,16 @@ class NuScenesDataset:
                 "malformed_table", f"{path}: expected a list of records, but got {type(records).__name__}."
             )
         return records
+
+
+def read_lidar(path: Path | str) -> tuple[Array, Array, Array]:
+    """Return (N, 3) float32 points [m], (N,) float32 intensity in [0, 1] and (N,) uint16 ring of a LIDAR_TOP file.
+
+    Raises:
+        BadDataset: no such file, or not rows of five float32.
+    """
+    rows = read_array(Path(path), np.dtype("<f4"), LIDAR_COLUMNS)
+    return np.ascontiguousarray(rows[:, :3]), rows[:, 3] / np.float32(255.0), rows[:, 4].astype(np.uint16)
 
 
 def _pose(record: Record) -> Array:
