@@ -13,6 +13,7 @@ from rclpy.time import Time
 
 from clip2scene_ros.config import DiagnosticsConfig
 from clip2scene_ros.nodes.arrivals import silence_advice
+from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.ledger import Account, Ledger
 from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.pipeline import Pipeline
@@ -132,12 +133,14 @@ class Reporter:
         loaded: one line about the student, or empty.
         failure: why the last configuration failed, or empty.
         pipeline: the running pipeline, or None.
+        watch: finds peers that do not fit while the node is active, or None.
     """
 
     def __init__(self, node: Node, state: Callable[[], str], config: DiagnosticsConfig, ledger: Ledger) -> None:
         self.loaded = ""
         self.failure = ""
         self.pipeline: Pipeline | None = None
+        self.watch: QosWatch | None = None
         self._node, self._state, self._config, self._ledger = node, state, config, ledger
         self._lost_before = 0
         self._told = False
@@ -152,6 +155,8 @@ class Reporter:
             level, message = judge(account, condition, self._config, self._lost_before)
             self._lost_before = condition.lost
             self._tell_of_silence(account, condition)
+            if self.watch is not None:
+                self.watch.check()
             values, now = rows(account, condition), self._node.get_clock().now()
             self._publisher.publish(report(self._node.get_name(), level, message, values, now))
         except Exception as error:

@@ -5,10 +5,8 @@ Label clouds for those who subscribe, the class set once and latched, times of e
 
 from __future__ import annotations
 
-from rclpy.event_handler import PublisherEventCallbacks, QoSOfferedIncompatibleQoSInfo
 from rclpy.node import Node
-from rclpy.publisher import Publisher
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy, qos_policy_name_from_kind
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Float64, Header, String
 
@@ -50,8 +48,8 @@ class Outputs:
     def __init__(self, node: Node, qos: LabelsQos, class_set: ClassSet) -> None:
         self._node = node
         self._palette = class_set.palette
-        self._labels = self._cloud_publisher("~/labels", qos)
-        self._labels_rgb = self._cloud_publisher("~/labels_rgb", qos)
+        self._labels = node.create_publisher(PointCloud2, "~/labels", qos_profile(qos))
+        self._labels_rgb = node.create_publisher(PointCloud2, "~/labels_rgb", qos_profile(qos))
         self._class_set = node.create_publisher(String, "~/class_set", latched())
         self._class_set.publish(String(data=class_set.to_json()))
         names = ["cyclic_ms", "pipeline_latency_ms", "processing_time/overhead_ms"]
@@ -83,14 +81,3 @@ class Outputs:
         """Take all publishers off the network."""
         for publisher in (self._labels, self._labels_rgb, self._class_set, *self._debug.values()):
             self._node.destroy_publisher(publisher)
-
-    def _cloud_publisher(self, topic: str, qos: LabelsQos) -> Publisher[PointCloud2]:
-        def incompatible(event: QoSOfferedIncompatibleQoSInfo) -> None:
-            self._node.get_logger().warning(
-                f"A subscriber of `{self._node.resolve_topic_name(topic)}` asks for more than this node offers "
-                f"({qos_policy_name_from_kind(event.last_policy_kind)}), so it gets no labels. Set "
-                "`labels.reliability: reliable` here, or make the subscriber best effort and volatile."
-            )
-
-        events = PublisherEventCallbacks(incompatible_qos=incompatible)
-        return self._node.create_publisher(PointCloud2, topic, qos_profile(qos), event_callbacks=events)

@@ -17,10 +17,8 @@ from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
-from rclpy.event_handler import QoSRequestedIncompatibleQoSInfo, SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import qos_policy_name_from_kind
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
@@ -28,6 +26,7 @@ from sensor_msgs.msg import PointCloud2
 
 from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.diagnostics import Reporter
 from clip2scene_ros.nodes.ledger import Ledger
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
@@ -111,17 +110,14 @@ class SegmentNode(LifecycleNode):
         if self._student is None or self._outputs is None:
             return TransitionCallbackReturn.ERROR
         topic = self.resolve_topic_name("points")
-        self._pipeline = Pipeline(
+        pipeline = Pipeline(
             self._student, self._outputs, self.settings, self._ledger, topic, self.get_logger(), self.context.ok
         )
-        self._reporter.pipeline = self._pipeline
-        self._subscription = self.create_subscription(
-            PointCloud2,
-            "points",
-            self._pipeline.receive,
-            qos_profile(self.settings.points),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._incompatible),
-        )
+        qos = qos_profile(self.settings.points)
+        self._subscription = self.create_subscription(PointCloud2, "points", pipeline.receive, qos)
+        self._reporter.watch = QosWatch(self, qos, qos_profile(self.settings.labels))
+        # Last, since from now on the node says that it is active.
+        self._pipeline = self._reporter.pipeline = pipeline
         labels = self.resolve_topic_name("~/labels")
         self.get_logger().info(f"Labelling `{topic}` ({self.settings.points.reliability}); labels on `{labels}`")
         return TransitionCallbackReturn.SUCCESS
@@ -156,7 +152,7 @@ class SegmentNode(LifecycleNode):
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
         pipeline, self._pipeline, self._subscription = self._pipeline, None, None
-        self._reporter.pipeline = None
+        self._reporter.pipeline = self._reporter.watch = None
         return pipeline is None or pipeline.stop(timeout_s)
 
     def _release(self) -> None:
@@ -175,13 +171,6 @@ class SegmentNode(LifecycleNode):
         self.settings = settings
         if self._student is not None:
             self._student.config = settings.segmenter
-
-    def _incompatible(self, event: QoSRequestedIncompatibleQoSInfo) -> None:
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        self.get_logger().warning(
-            f"A publisher of `{self.resolve_topic_name('points')}` offers less than this node asks for ({policy}), so "
-            "none of its clouds arrive. Set `points.reliability: best_effort` here, or make the publisher reliable."
-        )
 
 
 class Stopped(BaseException):

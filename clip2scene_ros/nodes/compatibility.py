@@ -1,0 +1,55 @@
+"""Finds publishers and subscribers whose quality of service does not fit this node's: DDS passes them over in silence.
+
+The graph is asked once a report, rather than DDS's events awaited: an event that comes while an endpoint is being made
+gets lost.
+"""
+
+from __future__ import annotations
+
+from rclpy.node import Node
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.topic_endpoint_info import TopicEndpointInfo
+
+UNHEARD = (
+    "offers less than this node asks for ({reason}), so none of its clouds arrive. Set `points.reliability: "
+    "best_effort` here, or make the publisher reliable."
+)
+UNHEARING = (
+    "asks for more than this node offers ({reason}), so it gets no labels. Set `labels.reliability: reliable` here, or "
+    "make the subscriber best effort and volatile."
+)
+
+
+class QosWatch:
+    """Logs, once each, who cannot be heard on `points` and who cannot hear the label clouds.
+
+    Args:
+        node: asks and logs.
+        points: the profile of the subscription.
+        labels: the profile of the label clouds.
+    """
+
+    def __init__(self, node: Node, points: QoSProfile, labels: QoSProfile) -> None:
+        self._node, self._points, self._labels = node, points, labels
+        self._told: set[tuple[int, ...]] = set()
+
+    def check(self) -> None:
+        """Look at everybody on these topics; log the newcomers that do not fit."""
+        for publisher in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name("points")):
+            self._tell(publisher, publisher.qos_profile, self._points, "points", UNHEARD)
+        for topic in ("~/labels", "~/labels_rgb"):
+            for subscriber in self._node.get_subscriptions_info_by_topic(self._node.resolve_topic_name(topic)):
+                self._tell(subscriber, self._labels, subscriber.qos_profile, topic, UNHEARING)
+
+    def _tell(
+        self, other: TopicEndpointInfo, offered: QoSProfile, asked: QoSProfile, topic: str, advice: str
+    ) -> None:  # fmt: skip
+        compatibility, reason = qos_check_compatible(offered, asked)
+        endpoint = tuple(other.endpoint_gid)
+        if compatibility != QoSCompatibility.ERROR or endpoint in self._told:
+            return
+        self._told.add(endpoint)
+        reason = reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower()
+        self._node.get_logger().warning(
+            f"`{other.node_name}` on `{self._node.resolve_topic_name(topic)}` {advice.format(reason=reason)}"
+        )
