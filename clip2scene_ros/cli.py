@@ -113,13 +113,15 @@ def evaluate(args: argparse.Namespace) -> int:
     from clip2scene_ros.io.bags import BagReader
     from clip2scene_ros.offline import evaluate_bag
 
-    report_path, picture_path = args.out / "report.json", args.out / "evaluation.png"
-    _check_free(args, report_path, picture_path)
+    report_path, page_path, picture_path = (args.out / n for n in ("report.json", "report.html", "evaluation.png"))
+    _check_free(args, report_path, page_path, picture_path)
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
         made_by = bag.world()
+    from clip2scene_ros.config import settings_of
     from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
+    from clip2scene_ros.report_page import write_page
 
     report = build_report(
         result,
@@ -127,11 +129,14 @@ def evaluate(args: argparse.Namespace) -> int:
         weights_sha256=weights_sha256(args.segmenter),
         world=made_by,
         command=args.command_line,
+        settings={f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)},
+        notes=[f"{segmenter.card.notice}."],
     )
     args.out.mkdir(parents=True, exist_ok=True)
     _draw(picture_path, result, args.bag.name, f"{headline(report)}; {segmenter.card.notice}.")
     write_report(report_path, report)
-    say(f"{table(report)}\n{report_path}\n{picture_path}")
+    write_page(page_path, report, {"The scan with most camera views and most classes": picture_path})
+    say(f"{table(report)}\n{report_path}\n{page_path}\n{picture_path}")
     return terminal.OK
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import platform
 import re
@@ -24,42 +23,12 @@ from clip2scene_ros import __version__
 from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadReport, short
 from clip2scene_ros.files import whole_file
-from clip2scene_ros.frame import Array
 from clip2scene_ros.latency import percentiles
-from clip2scene_ros.metrics import accuracy, iou, mean_iou
+from clip2scene_ros.metrics import accuracy, mean_iou
 from clip2scene_ros.offline import Evaluation
+from clip2scene_ros.report_format import FORMAT, Report, ious, number, plain, validate
 from clip2scene_ros.student.checkpoint import current_versions, file_sha256
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
-
-FORMAT = "clip2scene-report/1"
-DIGITS = 6
-KEYS: dict[str, tuple[type, ...]] = {
-    "format": (str,),
-    "miou": (float, int, type(None)),
-    "accuracy": (float, int, type(None)),
-    "iou": (dict,),
-    "absent": (list,),
-    "frames": (int,),
-    "points": (int,),
-    "latency_ms": (dict,),
-    "groups": (dict,),
-    "confusion": (dict,),
-    "scenes": (dict,),
-    "data_sha256": (str,),
-    "weights_sha256": (str,),
-    "world": (dict, type(None)),
-    "seeds": (list,),
-    "settings": (dict,),
-    "curves": (dict,),
-    "tables": (dict,),
-    "notes": (list,),
-    "versions": (dict,),
-    "hardware": (dict,),
-    "command": (str,),
-}
-"""The keys of a report, in their order, with the types of their values."""
-
-Report = dict[str, Any]
 
 
 def build_report(
@@ -90,21 +59,21 @@ def build_report(
         notes: sentences that must be read with the numbers.
 
     Raises:
-        BadReport: a setting, curve or table holds what JSON cannot.
+        BadReport: a setting holds what JSON cannot, or a curve or table has another form.
     """
     matrix, names = evaluation.matrix, evaluation.class_set.names
-    values = _ious(matrix, names)
-    return {
+    values = ious(matrix, names)
+    report: Report = {
         "format": FORMAT,
-        "miou": _number(mean_iou(matrix)),
-        "accuracy": _number(accuracy(matrix)),
+        "miou": number(mean_iou(matrix)),
+        "accuracy": number(accuracy(matrix)),
         "iou": values,
         "absent": [name for name, value in values.items() if value is None],
         "frames": evaluation.frames,
         "points": int(matrix.sum()),
-        "latency_ms": {name: _number(value, 3) for name, value in percentiles(evaluation.latency_ms).items()},
+        "latency_ms": {name: number(value, 3) for name, value in percentiles(evaluation.latency_ms).items()},
         "groups": {
-            name: {"miou": _number(mean_iou(part)), "points": int(part.sum()), "iou": _ious(part, names)}
+            name: {"miou": number(mean_iou(part)), "points": int(part.sum()), "iou": ious(part, names)}
             for name, part in evaluation.groups.items()
         },
         "confusion": {"classes": list(names), "matrix": matrix.tolist()},
@@ -113,14 +82,16 @@ def build_report(
         "weights_sha256": weights_sha256,
         "world": world,
         "seeds": [int(seed) for seed in seeds],
-        "settings": _plain(settings or {}, "settings"),
-        "curves": _plain(curves or {}, "curves"),
-        "tables": _plain(tables or {}, "tables"),
+        "settings": plain(settings or {}, "settings"),
+        "curves": plain(curves or {}, "curves"),
+        "tables": plain(tables or {}, "tables"),
         "notes": list(notes),
         "versions": {"clip2scene_ros": __version__, "numpy": np.__version__, **current_versions()},
         "hardware": hardware(),
         "command": command,
     }
+    validate(report, "this report")
+    return report
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
@@ -146,7 +117,7 @@ def read_report(path: Path) -> Report:
     if not isinstance(report, dict) or report.get("format") != FORMAT:
         found = short(report.get("format", "no `format`")) if isinstance(report, dict) else "no mapping"
         raise BadReport("format", f"{path}: expected a report of format {FORMAT!r}, but got {found}; make it again.")
-    _validate(report, str(path))
+    validate(report, str(path))
     return report
 
 
@@ -186,10 +157,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _ious(matrix: Array, names: Sequence[str]) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in zip(names, iou(matrix), strict=True)}
-
-
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -197,56 +164,6 @@ def _cpu_model() -> str:
         lines = []
     models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(models, "") or platform.processor() or platform.machine()
-
-
-def _plain(value: Any, where: str) -> Any:  # noqa: ANN401 - any tree of settings
-    """Return `value` in JSON's own types: NumPy becomes Python, a path its text, NaN and infinities null."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each, f"{where}.{key}") for key, each in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist(), where)
-    if isinstance(value, list | tuple):
-        return [_plain(each, where) for each in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, str | int | type(None)):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    raise BadReport("value", f"Expected text, numbers, lists or mappings in `{where}`, but got {type(value).__name__}.")
-
-
-def _validate(report: Report, where: str) -> None:
-    for key, types in KEYS.items():
-        if not isinstance(report.get(key, KEYS), types) or isinstance(report.get(key), bool):
-            kinds = " or ".join("null" if each is type(None) else each.__name__ for each in types)
-            got = short(report[key]) if key in report else "nothing"
-            raise BadReport("form", f"{where}: expected `{key}` to be {kinds}, but got {got}.")
-    names, rows = report["confusion"].get("classes"), report["confusion"].get("matrix")
-    if not isinstance(names, list) or not names or list(report["iou"]) != names:
-        raise BadReport("classes", f"{where}: expected the classes of `iou` in `confusion.classes`.")
-    matrix = _counts(rows, (len(names), len(names) + 1), f"{where}: `confusion.matrix`")
-    size = matrix.size
-    scenes = [_counts(flat, (size,), f"{where}: scene {name!r}") for name, flat in report["scenes"].items()]
-    if scenes and not np.array_equal(np.sum(scenes, axis=0), matrix.ravel()):
-        raise BadReport("sum", f"{where}: the matrices of `scenes` do not add up to `confusion.matrix`.")
-    if report["miou"] != _number(mean_iou(matrix)) or report["iou"] != _ious(matrix, names):
-        raise BadReport("sum", f"{where}: `miou` and `iou` are not those of `confusion.matrix`.")
-
-
-def _counts(value: Any, shape: tuple[int, ...], where: str) -> Array:  # noqa: ANN401 - untrusted JSON
-    try:
-        counts = np.array(value)
-    except ValueError:  # rows of different lengths
-        counts = np.empty(0)
-    if counts.shape != shape or counts.dtype.kind != "i" or (counts < 0).any():
-        raise BadReport("counts", f"{where}: expected numbers of points in the shape {shape}.")
-    return counts
-
-
-def _number(value: float, digits: int = DIGITS) -> float | None:
-    """Return a JSON number: NaN, which JSON lacks, becomes null."""
-    return None if math.isnan(value) else round(float(value), digits)
 
 
 def _percent(value: float | None) -> str:

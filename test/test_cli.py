@@ -19,7 +19,8 @@ from clip2scene_ros import cli, terminal
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.offline import LABELS
-from clip2scene_ros.report import KEYS, read_report, sha256_of
+from clip2scene_ros.report import read_report, sha256_of
+from clip2scene_ros.report_format import KEYS
 
 COMMANDS = ("demo", "world", "segment", "evaluate", "inspect", "export")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}

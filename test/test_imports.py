@@ -17,11 +17,23 @@ ROOT = "clip2scene_ros.cli"
 
 # Parts of the core by floor, the ground floor first. A new part must be given its floor here.
 FLOORS = (
-    ("errors", "frame", "config", "classes", "share", "metrics", "significance", "latency", "lens", "files")
+    (
+        "errors",
+        "frame",
+        "config",
+        "classes",
+        "share",
+        "metrics",
+        "report_format",
+        "significance",
+        "latency",
+        "lens",
+        "files",
+    )
     + ("terminal", "arguments"),
     ("geometry", "alignment", "student", "synchronizer", "drawing"),
     ("io", "render", "teacher"),
-    ("demo", "describe", "offline", "report", "report_page", "viewer"),
+    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")
