@@ -10,6 +10,7 @@ import pytest
 
 BENCHES = sorted((Path(__file__).resolve().parent.parent / "bench").glob("*.py"))
 NEEDS = {"sparse": "spconv", "live": "rclpy", "cyclone": "cyclonedds", "world": "embreex"}
+NEEDS |= {"world_floor": "embreex", "world_realism": "embreex", "world_sheet": "embreex"}
 
 
 @pytest.mark.parametrize("path", BENCHES, ids=lambda path: path.stem)
