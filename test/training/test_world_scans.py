@@ -75,23 +75,31 @@ def test_rings_and_times_are_those_of_a_clockwise_turn_from_the_rear(frame: Fram
     assert 49_000_000 < scan.time_ns.max() < 50_000_000
     x, y, z = scan.points.T.astype(np.float64)
     elevation = np.degrees(np.arctan2(z, np.hypot(x, y)))
-    assert np.abs(elevation - (-30.67 + scan.ring * 41.34 / 31)).max() < 1e-2
+    aside = np.radians(elevation - (-30.67 + scan.ring * 41.34 / 31)) * np.linalg.norm(scan.points, axis=1)
+    assert np.abs(aside).max() < 1.5e-3  # points come in whole millimetres
     turned = np.mod(180.0 - np.degrees(np.arctan2(y, x)), 360.0)
     late = np.abs(turned / 360.0 * 50e6 - scan.time_ns)
     assert np.minimum(late, 50e6 - late).max() < 50e6 / 1084 * 0.1
 
 
+def above_the_road(drive: Drive, points: np.ndarray) -> np.ndarray:
+    """Heights above the nearest point of the centreline."""
+    road = drive.scene.town.road
+    nearest = [np.argmin(((road.xy - p) ** 2).sum(axis=1)) for p in points[:, :2]]
+    return points[:, 2] - road.height[nearest]
+
+
 def test_ground_lies_at_the_height_of_the_ground(drive: Drive, frame: Frame) -> None:
-    z = in_world(drive, frame)[:, 2]
+    z = above_the_road(drive, in_world(drive, frame))
     noise = 5 * drive.config.lidar.range_noise_m
-    road = z[frame.labels == Label.DRIVEABLE_SURFACE]
-    assert len(road) > 5000
-    assert road.min() > -noise
-    assert road.max() < drive.scene.town.kerb_m + noise
-    for label in FLAT[1:]:
+    near = np.linalg.norm(frame.scan.points[:, :2], axis=1) < drive.scene.town.half_m(0)  # surely on the road
+    road = z[near & (frame.labels == Label.DRIVEABLE_SURFACE)]
+    assert len(road) > 1000
+    assert np.abs(road).max() < noise + 0.02
+    for label in FLAT:
         flat = z[frame.labels == label]
-        assert np.percentile(flat, 1) > -0.7 - noise
-        assert np.percentile(flat, 95) < 0.6
+        assert np.percentile(flat, 1) > -1.2 - noise
+        assert np.percentile(flat, 95) < 3.0
 
 
 def test_things_lie_inside_their_own_boxes_and_carry_their_class(drive: Drive, frame: Frame) -> None:
@@ -153,8 +161,8 @@ def test_motion_compensation_moves_points_to_where_the_sensor_was_at_the_stamp()
     still = Drive(3, replace(SHORT, lidar=replace(quiet, motion_compensated=True)))
     a, b = raw.frame(5), still.frame(5)
     world = in_world(raw, a)
-    assert np.abs(world - (b.scan.points @ b.world_from_lidar[:3, :3].T + b.world_from_lidar[:3, 3])).max() < 1e-4
-    assert np.abs(raw.points_at_stamp(a.scan) - b.scan.points).max() < 1e-4
+    assert np.abs(world - (b.scan.points @ b.world_from_lidar[:3, :3].T + b.world_from_lidar[:3, 3])).max() < 4e-3
+    assert np.abs(raw.points_at_stamp(a.scan) - b.scan.points).max() < 4e-3  # points come in whole millimetres
     assert np.abs(a.scan.points - b.scan.points).max() > 0.1
 
 
@@ -196,7 +204,7 @@ def test_layouts_are_what_they_are_called() -> None:
     turn = {name: float(np.ptp(town.road.heading)) for name, town in towns.items()}
     assert turn["straight"] == turn["crossing"] == 0.0
     assert turn["curve"] > 0.2
-    assert [any(b.crossing_m for b in town.blocks) for town in towns.values()] == [False, True, False]
+    assert [bool(town.side_roads()) for town in towns.values()] == [False, True, False]
 
 
 def test_an_empty_street_has_no_movers_and_a_bad_seed_or_index_is_refused(drive: Drive) -> None:

@@ -1,4 +1,4 @@
-"""One side of one block while it is being furnished: where things can stand, and how they face the road."""
+"""One side of one block while it is being furnished: where things can stand, how high, and how they face the road."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2scene_ros.frame import Array
-from clip2scene_training.world.classes import Label
+from clip2scene_training.world.classes import THINGS, Label
 from clip2scene_training.world.mesh import Mesh
-from clip2scene_training.world.town import Block, Town, generator
+from clip2scene_training.world.town import Block, Town, generator, quota, rise_at
+
+BROAD_M = 3.0
+"""Built things wider than this are set as deep as the lowest ground under them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,20 +29,21 @@ class Frontage:
 
     def __init__(self, town: Town, block: Block, side: int) -> None:
         self.town, self.block, self.side = town, block, side
-        self.assets = town.assets
+        self.assets, self.zone, self.road = town.assets, block.zones[side], block.roads[side]
         self.rng = generator(town.seed, 7, block.index + 1000, side)
         self.sign = 2 * side - 1
         self.kerb = town.half_m(side)
         self.edge = town.edge_m(side) - self.kerb
+        self.walk = town.sides[side].sidewalk_m
         self.placed: list[Placed] = []
 
     def stretches(self, gap_m: float, past_m: float = 0.0) -> list[tuple[float, float]]:
         """Return the s ranges free of the side road; beyond the sidewalk its own sidewalks count too."""
         block = self.block
-        if not block.crossing_m:
+        if self.road is None:
             return [(block.start_m + gap_m, block.end_m - gap_m)]
-        clear = block.crossing_m + gap_m + past_m
-        return [(block.start_m + gap_m, block.middle_m - clear), (block.middle_m + clear, block.end_m - gap_m)]
+        clear = self.road.half_m + gap_m + past_m
+        return [(block.start_m + gap_m, self.road.s_m - clear), (self.road.s_m + clear, block.end_m - gap_m)]
 
     def spots(self, pitch_m: float, gap_m: float = 1.0, jitter: float = 0.4, past_m: float = 0.0) -> list[float]:
         """Return positions along s about `pitch_m` apart."""
@@ -49,9 +53,43 @@ class Frontage:
             found += [float(v) for v in s + self.rng.uniform(-jitter, jitter, len(s)) * pitch_m * 0.5]
         return found
 
-    def put(self, label: Label, mesh: Mesh, s: float, out: float, *, turn: float = 0.0, on_road: bool = False) -> None:
-        """Place a mesh `out` metres beyond the kerb; with turn 0 its +y looks at the road."""
+    def some_s(self, gap_m: float, past_m: float = 0.0) -> float:
+        """Return any position along s that is free of the side road."""
+        spans = [(low, high) for low, high in self.stretches(gap_m, past_m) if high > low]
+        if not spans:
+            return self.block.start_m + 1.0
+        lengths = np.array([high - low for low, high in spans])
+        low, high = spans[int(self.rng.choice(len(spans), p=lengths / lengths.sum()))]
+        return float(self.rng.uniform(low, high))
+
+    def quota(self, rate: float, tag: int) -> int:
+        """Return how many of something this side has: `rate` on average, spread evenly over the scenes."""
+        return quota(self.town.seed, self.block, self.side, rate, tag)
+
+    def level(self, out: float) -> float:
+        """Return how high above the road the ground is `out` metres beyond the kerb."""
+        if out < 0:
+            return 0.0
+        return self.town.kerb_m + float(rise_at(self.block, self.side, np.float64(out - self.edge)))
+
+    def put(
+        self, label: Label, mesh: Mesh, s: float, out: float,
+        *, turn: float = 0.0, on_road: bool = False, lean: bool = False,
+    ) -> None:  # fmt: skip
+        """Place a mesh `out` metres beyond the kerb; with turn 0 its +y looks at the road.
+
+        Things stand on the road's slope; what grows or is built stands upright unless it is to `lean`.
+        """
         facing = np.pi if self.side else 0.0
-        z = 0.0 if on_road or out < 0 else self.town.kerb_m
-        pose = self.town.road.pose_at(s, self.sign * (self.kerb + out), z, facing + turn)
+        upright = label not in THINGS and not lean
+        z = 0.0 if on_road else self.level(out)
+        if upright and label == Label.MANMADE and float(np.ptp(mesh.bounds[:, 0])) > BROAD_M:
+            z = self._lowest(mesh, s, out) - float(self.town.road.height_at(np.float64(s)))
+        pose = self.town.road.pose_at(s, self.sign * (self.kerb + out), z, facing + turn, upright=upright)
         self.placed.append(Placed(label, mesh, pose))
+
+    def _lowest(self, mesh: Mesh, s: float, out: float) -> float:
+        """Return the height of the lowest ground under a mesh whose front looks at the road [m]."""
+        half, depth = float(np.ptp(mesh.bounds[:, 0])) / 2, -float(mesh.bounds[0, 1])
+        heights = self.town.road.height_at(s + np.linspace(-half, half, 5))
+        return float(heights.min()) + min(self.level(out), self.level(out + depth))

@@ -7,10 +7,11 @@ import numpy as np
 from clip2scene_training.world.classes import Label
 from clip2scene_training.world.frontage import Frontage
 from clip2scene_training.world.mesh import Mesh
+from clip2scene_training.world.town import Block, Town, generator
 
 
-def furniture_and_cycles(f: Frontage) -> None:
-    """Lamps, signs, bins, cones and bicycles stand close to the kerb."""
+def furniture(f: Frontage) -> None:
+    """Lamps, signs, bins and cones stand close to the kerb."""
     rng = f.rng
     with_lamps = f.block.index % 2 == f.side
     for s in f.spots(27.0, jitter=0.1):
@@ -26,7 +27,7 @@ def furniture_and_cycles(f: Frontage) -> None:
 
 
 def _something_small(f: Frontage, s: float) -> None:
-    """Place a sign, a bin, bicycles, a motorcycle, cones or nothing."""
+    """Place a sign, a bin, cones or nothing."""
     rng = f.rng
     draw = rng.random()
     if draw < 0.40:
@@ -35,13 +36,7 @@ def _something_small(f: Frontage, s: float) -> None:
         f.put(Label.MANMADE, f.assets.bin_or_box(rng), s, 0.7)
     elif draw < 0.72:
         for k in range(int(rng.integers(1, 5))):
-            mesh = f.assets.bicycle(rng, rider=False)
-            f.put(Label.BICYCLE, mesh, s + 0.7 * k, 1.0, turn=np.pi / 2 + rng.normal(0, 0.15))
-    elif draw < 0.80:
-        f.put(Label.MOTORCYCLE, f.assets.motorcycle(rng, rider=False), s, 0.9, turn=rng.normal(0.6, 0.5))
-    elif draw < 0.86:
-        for k in range(int(rng.integers(1, 4))):
-            f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), s + 1.2 * k, rng.uniform(-0.4, 1.2))
+            f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), s + 1.2 * k, rng.uniform(0.2, 1.2))
 
 
 def verge(f: Frontage) -> None:
@@ -59,11 +54,10 @@ def verge(f: Frontage) -> None:
 
 
 def parking_lane(f: Frontage) -> None:
-    """Parked vehicles fill part of the parking lane; works may close it."""
-    if f.block.zones[f.side] == "works" or f.rng.random() < 0.12:
-        _roadworks(f)
+    """Parked vehicles fill part of the parking lane."""
+    if f.block.works == f.side:
         return
-    fill, rng = f.rng.uniform(0.3, 0.95), f.rng
+    fill, rng = f.rng.uniform(0.2, 0.9), f.rng
     for low, high in f.stretches(2.0, past_m=6.0):
         s = low + rng.uniform(0, 3)
         while s < high - 5:
@@ -72,42 +66,50 @@ def parking_lane(f: Frontage) -> None:
                 mesh, label = f.assets.car(rng), Label.CAR
             length = float(mesh.bounds[1, 0] - mesh.bounds[0, 0])
             if rng.random() < fill and s + length < high:
-                turn = np.pi * (f.side == 1) + np.pi * (rng.random() < 0.04)
-                facing = np.pi if f.side else 0.0
-                out = -0.12 - float(mesh.bounds[1, 1]) - abs(rng.normal(0, 0.08))
-                f.put(label, mesh, s + length / 2, out, turn=turn - facing + rng.normal(0, 0.02))
+                _park(f, label, mesh, s + length / 2, -0.12 - float(mesh.bounds[1, 1]) - abs(rng.normal(0, 0.08)))
             s += length + rng.uniform(0.6, 2.0)
+
+
+def _park(f: Frontage, label: Label, mesh: Mesh, s: float, out: float) -> None:
+    """Stand a vehicle along the road, nearly always in the direction of its side's traffic."""
+    against = np.pi * (f.rng.random() < 0.04)
+    f.put(label, mesh, s, out, turn=against + f.rng.normal(0, 0.02))
+
+
+def on_the_sidewalk(f: Frontage) -> None:
+    """Where there is no parking lane, some park on the verge or the sidewalk."""
+    if f.town.sides[f.side].parking_m or f.edge < 2.6:
+        return
+    for s in f.spots(14.0, gap_m=4.0, past_m=4.0):
+        if f.rng.random() < 0.10:
+            mesh = f.assets.car(f.rng)
+            _park(f, Label.CAR, mesh, s, float(mesh.bounds[1, 1]) + 0.25)
 
 
 def _vehicle(f: Frontage, rng: np.random.Generator) -> tuple[Mesh, Label]:
     draw = rng.random()
-    if draw < 0.83:
+    if draw < 0.86:
         return f.assets.car(rng), Label.CAR
-    if draw < 0.93:
+    if draw < 0.98:
         return f.assets.truck(rng), Label.TRUCK
-    if draw < 0.97:
-        return f.assets.trailer(rng), Label.TRAILER
-    return f.assets.motorcycle(rng, rider=False), Label.MOTORCYCLE
+    return f.assets.trailer(rng), Label.TRAILER
 
 
-def _roadworks(f: Frontage) -> None:
-    """Cones taper in, barriers close the parking lane, a machine works behind them."""
+def roadworks(f: Frontage) -> None:
+    """Cones taper in, barriers close the outermost lane, machines work behind them."""
     rng = f.rng
-    low, high = f.stretches(4.0, past_m=5.0)[-1]
-    if high - low < 14:
+    low, high = max(f.stretches(4.0, past_m=5.0), key=lambda span: span[1] - span[0])
+    if f.block.works != f.side or high - low < 24:
         return
-    width = f.town.sides[f.side].parking_m or 2.0
-    for k, s in enumerate(np.linspace(low, low + 5, 5)):
-        f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), float(s), -width * (k + 1) / 5 + 0.2, on_road=True)
-    barrier_row(f, low + 5.5, high - 1, -width + 0.25)
-    if rng.random() < 0.6 and width > 2.0:
-        f.put(
-            Label.CONSTRUCTION_VEHICLE,
-            f.assets.roller(rng),
-            (low + high) / 2,
-            0.25 - width / 2,
-            turn=np.pi * (rng.random() < 0.5),
-        )
+    width = f.town.sides[f.side].parking_m + f.town.lane_m - 0.2
+    for first, last in ((low, low + 6), (high, high - 6)):
+        for k, s in enumerate(np.linspace(first, last, 6)):
+            f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), float(s), -width * (k + 1) / 6 + 0.2, on_road=True)
+    barrier_row(f, low + 6.5, high - 6.5, 0.25 - width)
+    if rng.random() < 0.6:
+        turn = np.pi * (rng.random() < 0.5) + rng.normal(0, 0.1)
+        make = f.assets.roller if rng.random() < 0.5 else f.assets.construction_vehicle
+        f.put(Label.CONSTRUCTION_VEHICLE, make(rng), rng.uniform(low + 11, high - 10), 1.6 - width / 2, turn=turn)
 
 
 def barrier_row(f: Frontage, low: float, high: float, out: float) -> None:
@@ -124,17 +126,24 @@ def barrier_row(f: Frontage, low: float, high: float, out: float) -> None:
 
 
 def corner(f: Frontage) -> None:
-    """Traffic lights stand at a side road, and vehicles wait in it."""
+    """Traffic lights stand at a side road, and where no traffic comes out of it, vehicles wait in it."""
+    if f.road is None:
+        return
     for way in (-1, 1):
-        s = f.block.middle_m + way * (f.block.crossing_m + 0.9)
+        s = f.road.s_m + way * (f.road.half_m + 0.9)
         f.put(Label.MANMADE, f.assets.traffic_light(f.rng), s, 0.7, turn=0.0)
-    lane = f.block.crossing_m / 2
-    s = f.block.middle_m - lane if f.side else f.block.middle_m + lane
-    out = f.rng.uniform(5.5, 8.0)
-    for _ in range(int(f.rng.integers(0, 4))):
+    if not is_blocked(f.town, f.block, f.side):
+        return
+    s, out = f.road.s_m + (-1 if f.side else 1) * f.road.half_m / 2, f.rng.uniform(5.5, 8.0)
+    for _ in range(int(f.rng.integers(1, 4))):
         mesh, kind = _vehicle(f, f.rng)
         if kind == Label.TRAILER:
             continue
         length = float(mesh.bounds[1, 0] - mesh.bounds[0, 0])
         f.put(kind, mesh, s, out + length / 2, turn=np.pi / 2, on_road=True)
         out += length + f.rng.uniform(1.5, 4)
+
+
+def is_blocked(town: Town, block: Block, side: int) -> bool:
+    """Return whether a queue stands in a side road, so that nobody drives out of it."""
+    return bool(generator(town.seed, 13, block.index + 1000, side).random() < 0.35)

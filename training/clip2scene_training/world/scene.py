@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2scene_ros.frame import Array
-from clip2scene_training.world import ground, traffic
+from clip2scene_training.world import ground, motion, traffic
 from clip2scene_training.world.classes import THINGS, Label
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.furnish import furnish
@@ -41,7 +41,7 @@ class Box:
 class Mover:
     """One moving thing: its actor, and a layer for its body and each limb."""
 
-    def __init__(self, actor: traffic.Actor, instance: int) -> None:
+    def __init__(self, actor: motion.Actor, instance: int) -> None:
         self.actor, self.instance = actor, instance
         meshes = (actor.body, *actor.limbs)
         self.corners = _corners(*meshes)
@@ -70,10 +70,10 @@ class Scene:
 
     def __init__(self, seed: int, config: WorldConfig) -> None:
         self.town = plan(seed, config)
-        self.ego = traffic.ego(self.town)
+        self.ego = motion.ego(self.town)
         self._still: list[Box] = []
         self.fixed = self._fixed_layer()
-        actors = traffic.actors(self.town, config)
+        actors = traffic.actors(self.town, self.ego, config)
         if len(self._still) + len(actors) > MAX_INSTANCE:
             raise ValueError(
                 f"A drive of {config.duration_s:g} s meets more things than instance ids: make it shorter."
@@ -86,15 +86,14 @@ class Scene:
             meshes.append(mesh)
             labels.append(int(label))
             instances.append(0)
-        for block in self.town.blocks:
-            for placed in (p for side in (0, 1) for p in furnish(self.town, block, side)):
-                instance = 0
-                if placed.label in THINGS:
-                    instance = len(self._still) + 1
-                    self._still.append(_box(instance, placed.label, _corners(placed.mesh), placed.pose, moving=False))
-                meshes.append(placed.mesh.moved(placed.pose))
-                labels.append(int(placed.label))
-                instances.append(instance)
+        for placed in furnish(self.town):
+            instance = 0
+            if placed.label in THINGS:
+                instance = len(self._still) + 1
+                self._still.append(_box(instance, placed.label, _corners(placed.mesh), placed.pose, moving=False))
+            meshes.append(placed.mesh.moved(placed.pose))
+            labels.append(int(placed.label))
+            instances.append(instance)
         return Layer(meshes, labels, instances)
 
     def poses(self, mover: Mover, t: Array) -> Array:
