@@ -8,7 +8,23 @@ from typing import Protocol
 
 import numpy as np
 
-from clip2scene_training.world.assets import buildings, cars, furniture, people, plants, trucks
+from clip2scene_training.world.assets import (
+    buildings,
+    cars,
+    furniture,
+    people,
+    plants,
+    trucks,
+    unseen_buildings,
+    unseen_cars,
+    unseen_cycles,
+    unseen_machines,
+    unseen_people,
+    unseen_plants,
+    unseen_street,
+    unseen_trucks,
+    unseen_works,
+)  # fmt: skip
 from clip2scene_training.world.assets.people import Figure
 from clip2scene_training.world.mesh import Mesh
 
@@ -67,4 +83,14 @@ SEEN = Catalogue(
     furniture.fence, furniture.wall, furniture.traffic_cone, furniture.barrier,
 )  # fmt: skip
 """What streets of training, validation and test are made of."""
-CATALOGUES = {"seen": SEEN, "unseen": SEEN}
+UNSEEN = Catalogue(
+    unseen_cars.car, unseen_trucks.truck, unseen_trucks.bus, unseen_trucks.trailer,
+    unseen_machines.construction_vehicle, unseen_machines.roller, unseen_cycles.bicycle, unseen_cycles.motorcycle,
+    unseen_people.pedestrian, unseen_plants.tree, unseen_plants.street_tree, unseen_plants.bush, unseen_plants.hedge,
+    unseen_buildings.flats, unseen_buildings.house, unseen_buildings.hall, unseen_street.lamp_post,
+    unseen_street.utility_pole, unseen_street.traffic_light, unseen_street.sign, unseen_street.bench,
+    unseen_street.bin_or_box, unseen_street.shelter, unseen_street.fence, unseen_street.wall,
+    unseen_works.traffic_cone, unseen_works.barrier,
+)  # fmt: skip
+"""What streets out of the distribution are made of, and no others."""
+CATALOGUES = {"seen": SEEN, "unseen": UNSEEN}
