@@ -15,15 +15,17 @@ from clip2scene_ros.io import bags
 from clip2scene_ros.io.bag_file import CLASS_SET_TOPIC, WORLD_TOPIC
 from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.pointcloud import pack_ground_truth, pack_points
-from clip2scene_training.world.cameras import base_from_camera, camera_model
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.drive import Drive
+from clip2scene_training.world.optics import camera_model
 from clip2scene_training.world.version import WORLD_VERSION
 
 Progress = Callable[[int, int], None]
 Event = tuple[int, int, Callable[[bags.BagWriter], None]]
 """Time of recording [ns], rank among equals, and what to write."""
 FIRST, MIDDLE, LAST = 0, 1, 2
+BEST = 95
+"""Quality where the settings ask for raw images: a bag holds JPEG."""
 
 BASE, LIDAR, ODOM = "base_link", "lidar_top", "odom"
 
@@ -36,7 +38,6 @@ def write_bag(
     *,
     overwrite: bool = False,
     image_hz: float = 2.0,
-    jpeg_quality: int = 90,
     compression: str = "none",
     config: WorldConfig | None = None,
 ) -> None:
@@ -52,7 +53,6 @@ def write_bag(
         progress: called with (sweeps written, sweeps in all).
         overwrite: replace a bag that is there.
         image_hz: images per second and camera; 2 are the key frames of nuScenes, 12 its full rate.
-        jpeg_quality: 1..95.
         compression: `none` or `zstd`.
         config: sensors; its duration and image rate are replaced.
 
@@ -63,7 +63,7 @@ def write_bag(
         drive = Drive(seed, replace(config or WorldConfig(), duration_s=float(seconds), image_hz=float(image_hz)))
         _write_latched(writer, drive)
         total, done = len(drive), 0
-        for _, rank, write in sorted(_events(drive, jpeg_quality), key=lambda event: event[:2]):
+        for _, rank, write in sorted(_events(drive), key=lambda event: event[:2]):
             write(writer)
             done += rank == LAST
             if rank == LAST and progress is not None:
@@ -74,7 +74,7 @@ def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
     """Write what holds for the whole bag: which drive it is, where the sensors are, what the class ids mean."""
     start = drive.config.start_ns
     mounts = [(BASE, LIDAR, drive.base_from_lidar)]
-    mounts += [(BASE, mount.name, base_from_camera(mount)) for mount in drive.config.cameras]
+    mounts += [(BASE, mount.name, drive.reported_camera(k)) for k, mount in enumerate(drive.config.cameras)]
     writer.write("/tf_static", bags.tf_static_message(mounts, start), start, latched=True)
     words = bags.string_message(load_class_set("world").to_json())
     writer.write(CLASS_SET_TOPIC, words, start, latched=True)
@@ -82,7 +82,7 @@ def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
     writer.write(WORLD_TOPIC, bags.string_message(json.dumps(which)), start, latched=True)
 
 
-def _events(drive: Drive, jpeg_quality: int) -> Iterator[Event]:
+def _events(drive: Drive) -> Iterator[Event]:
     """Yield everything that is recorded, in no order; the costly part waits until it is written."""
     config = drive.config
     period = NS_PER_S / config.odometry_hz
@@ -90,25 +90,25 @@ def _events(drive: Drive, jpeg_quality: int) -> Iterator[Event]:
         yield _odometry(drive, config.start_ns + round(k * period))
     for camera in range(len(config.cameras)):
         for stamp in drive.image_stamps_ns(camera):
-            yield _image(drive, camera, int(stamp), jpeg_quality)
+            yield _image(drive, camera, int(stamp))
     for index in range(len(drive)):
         yield _sweep(drive, index)
 
 
 def _odometry(drive: Drive, stamp: int) -> Event:
     def write(writer: bags.BagWriter) -> None:
-        pose: Array = drive.world_from_base(np.array([stamp]))[0]
+        pose: Array = drive.odometry(np.array([stamp]))[0]
         writer.write("/odom", bags.odometry_message(pose, stamp, ODOM, BASE), stamp)
 
     return stamp, FIRST, write
 
 
-def _image(drive: Drive, camera: int, stamp: int, quality: int) -> Event:
+def _image(drive: Drive, camera: int, stamp: int) -> Event:
     def write(writer: bags.BagWriter) -> None:
         mount = drive.config.cameras[camera]
-        view = drive.view(camera, stamp, stamp)
         info = bags.camera_info_message(camera_model(mount, drive.config), stamp, mount.name)
-        image = bags.compressed_image_message(encode_jpeg(view.image, quality), stamp, mount.name)
+        jpeg = encode_jpeg(drive.raw_image(camera, stamp), drive.config.jpeg_quality or BEST)
+        image = bags.compressed_image_message(jpeg, stamp, mount.name)
         writer.write(f"/{mount.name}/camera_info", info, stamp)
         writer.write(f"/{mount.name}/image/compressed", image, stamp)
 

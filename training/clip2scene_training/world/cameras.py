@@ -1,173 +1,127 @@
-"""The cameras: one ray a pixel, sun and shadow, sky, fog, noise; and the class of each pixel."""
+"""The cameras: one ray a pixel into the scene of an instant, and what is true about each pixel."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from clip2scene_ros.frame import UNKNOWN, Array, CameraModel
-from clip2scene_training.world.appearance import Appearance
-from clip2scene_training.world.config import CameraMount, WorldConfig
-from clip2scene_training.world.materials import Material, column
-from clip2scene_training.world.scene import Mover, Scene
-from clip2scene_training.world.textures import noise, surface_color
-from clip2scene_training.world.tracer import Layer, Rays, to_local
+from clip2scene_ros.geometry import project
+from clip2scene_training.world.picture import developed
+from clip2scene_training.world.scene import Scene
+from clip2scene_training.world.shading import Instant, Lighting, shade, sky
+from clip2scene_training.world.tracer import Layer, Rays
 
-MIRROR, GLOW = column("mirror"), column("glow")
-SHADOW_M = 90.0
-"""Shadows are cast this far; beyond, half of the ground is taken to be in the sun."""
-TONE = 0.64
-"""Exponent of the tone curve: light adds up linearly, a picture shows it brighter in the dark parts."""
-OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-"""body_from_optical: a camera looks along z with x to the right, its mount looks along x with y to the left."""
+STILL = -1
+"""Owner of a pixel that shows something that does not move."""
 
 
-def camera_model(mount: CameraMount, config: WorldConfig) -> CameraModel:
-    """Return the pinhole model of a camera, nuScenes' focal length scaled to the image's width."""
-    focal = mount.focal_px * config.image_width / 1600.0
-    center = ((config.image_width - 1) / 2, (config.image_height - 1) / 2)
-    matrix = np.array([[focal, 0, center[0]], [0, focal, center[1]], [0, 0, 1.0]])
-    return CameraModel(config.image_width, config.image_height, matrix)
+@dataclass(frozen=True, eq=False)
+class ImageTruth:
+    """What is true about each pixel of an image; NaN or 255 where it shows the sky.
+
+    Attributes:
+        labels: (H, W) uint8.
+        instances: (H, W) uint16, 0 none.
+        depth: (H, W) float32 along the optical axis [m], inf where it shows the sky.
+        flow: (H, W, 2) float32, how far what the pixel shows will have moved, right and down, in the camera's next
+            image [px]; NaN for the sky and for what is then behind the camera.
+    """
+
+    labels: Array
+    instances: Array
+    depth: Array
+    flow: Array
 
 
-def base_from_camera(mount: CameraMount) -> Array:
-    """Return (4, 4) float64: where a camera is mounted, in optical axes."""
-    pose = np.eye(4)
-    yaw = math.radians(mount.yaw_deg)
-    turn = np.array([[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1.0]])
-    pose[:3, :3], pose[:3, 3] = turn @ OPTICAL, mount.position_m
-    return pose
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """The rays of one exposure.
+
+    Attributes:
+        rays: one a pixel, row by row.
+        cosine: (R,) of each ray against the optical axis.
+        instant: the scene as it was met.
+        owner: (R,) int32 which of the instant's parts was met, `STILL` for none of them.
+    """
+
+    rays: Rays
+    cosine: Array
+    instant: Instant
+    owner: Array
+
+    @property
+    def labels(self) -> Array:
+        """Return (R,) uint8, 255 for the sky."""
+        return np.where(self.rays.hit, self.rays.label, UNKNOWN).astype(np.uint8)
 
 
-def render(
-    camera: CameraModel, world_from_camera: Array, scene: Scene, t: float, light: Appearance, rng: np.random.Generator
-) -> tuple[Array, Array]:
-    """Return (H, W, 3) uint8 image and (H, W) uint8 labels (255 sky) of the scene at time t [s]."""
-    rays, ahead = _primary(camera, world_from_camera)
-    rays.meet(scene.fixed)
-    movers = [(m, scene.poses(m, np.array([t]))[0]) for m in scene.present(t)]
-    for mover, pose in movers:
-        pixels = _pixels(camera, world_from_camera, pose[:3, :3] @ mover.center + pose[:3, 3], mover.radius)
-        if len(pixels):
-            for layer, part in _parts(mover, pose, t):
-                rays.meet(layer, pixels, part)
-    rays.finish()
-    color = _sky(rays.directions, light)
-    hit = np.flatnonzero(rays.hit)
-    color[hit] = _lit(rays, hit, movers, scene, t, light, 1.0 / (camera.matrix[0, 0] * ahead[hit]))
-    image = _developed(color.reshape(camera.height, camera.width, 3), light, rng)
-    labels = np.where(rays.hit, rays.label, UNKNOWN).astype(np.uint8)
-    return image, labels.reshape(camera.height, camera.width)
+def expose(local: Array, world_from_camera: Array, scene: Scene, t: float) -> Shot:
+    """Send out one ray a pixel at time t [s].
 
-
-def _primary(camera: CameraModel, world_from_camera: Array) -> tuple[Rays, Array]:
-    """Return one ray a pixel, and the cosine of each against the optical axis."""
-    u, v = np.meshgrid(np.arange(camera.width), np.arange(camera.height))
-    k = camera.matrix
-    local = np.stack([(u - k[0, 2]) / k[0, 0], (v - k[1, 2]) / k[1, 1], np.ones(u.shape)], axis=-1).reshape(-1, 3)
-    length = np.linalg.norm(local, axis=1, keepdims=True)
-    directions = ((local / length) @ world_from_camera[:3, :3].T).astype(np.float32)
+    Args:
+        local: (R, 3) unit directions in the optical frame.
+        world_from_camera: (4, 4).
+        scene: what there is to be met.
+        t: time of the exposure [s].
+    """
+    directions = (local @ world_from_camera[:3, :3].T).astype(np.float32)
     origins = np.broadcast_to(world_from_camera[:3, 3].astype(np.float32), directions.shape)
-    return Rays(origins, directions, surface=True), 1.0 / length[:, 0]
+    rays, owner = Rays(origins, directions, surface=True), np.full(len(directions), STILL, np.int32)
+    rays.meet(scene.fixed)
+    parts = parts_at(scene, t)
+    for k, (layer, pose) in enumerate(parts):
+        pixels = _pixels(directions, pose[:3, :3] @ layer.center + pose[:3, 3] - world_from_camera[:3, 3], layer.radius)
+        if len(pixels):
+            owner[rays.meet(layer, pixels, pose)] = k
+    rays.finish()
+    return Shot(rays, local[:, 2], Instant(scene.fixed, parts), owner)
 
 
-def _pixels(camera: CameraModel, world_from_camera: Array, center: Array, radius: float) -> Array:
-    """Return the indices of the pixels whose rays may meet a ball."""
-    x, y, z = world_from_camera[:3, :3].T @ (center - world_from_camera[:3, 3])
-    spans = []
-    for offset, k, size in ((x, 0, camera.width), (y, 1, camera.height)):
-        away, angle = math.hypot(offset, z), math.atan2(offset, z)
-        half = math.asin(min(1.0, radius / away)) if away > radius else math.pi
-        if angle - half > 1.5 or angle + half < -1.5:
-            return np.zeros(0, np.int64)
-        low, high = max(angle - half, -1.5), min(angle + half, 1.5)
-        focal, middle = camera.matrix[k, k], camera.matrix[k, 2]
-        first = max(0, math.floor(middle + focal * math.tan(low)))
-        last = min(size - 1, math.ceil(middle + focal * math.tan(high)))
-        spans.append(np.arange(first, last + 1))
-    return (spans[1][:, None] * camera.width + spans[0]).ravel()
+def parts_at(scene: Scene, t: float) -> list[tuple[Layer, Array]]:
+    """Return bodies and limbs of all that moves near the vehicle, each with its (4, 4) pose, at time t [s]."""
+    now, found = np.array([t]), []
+    for mover in scene.present(t):
+        poses = mover.actor.parts(scene.poses(mover, now), now)
+        found += [(layer, part[0]) for layer, part in zip(mover.layers, poses, strict=True)]
+    return found
 
 
-def _parts(mover: Mover, pose: Array, t: float) -> list[tuple[Layer, Array]]:
-    poses = mover.actor.parts(pose[None], np.array([t]))
-    return [(layer, part[0]) for layer, part in zip(mover.layers, poses, strict=True)]
+def _pixels(directions: Array, away: Array, radius: float) -> Array:
+    """Return the indices of the rays that may meet a ball whose centre is `away` from their origin."""
+    distance = float(np.linalg.norm(away))
+    if distance <= radius:
+        return np.arange(len(directions))
+    cosine = math.sqrt(1.0 - (radius / distance) ** 2)
+    return np.flatnonzero(directions @ (away / distance).astype(np.float32) > cosine - 1e-4)
 
 
-def _sky(directions: Array, light: Appearance) -> Array:
-    """Return (R, 3) float32: a gradient, clouds, and the sun's glow."""
-    up = np.clip(directions[:, 2:], 0, 1)
-    color = light.horizon + (light.zenith - light.horizon) * up**0.55
-    spread = directions / np.maximum(up + 0.12, 0.05)
-    veil = noise(np.ascontiguousarray(spread), 0.9) + 0.5 * noise(np.ascontiguousarray(spread), 0.35)
-    cover = np.clip(1.2 * veil + 2.2 * light.clouds - 1.1, 0, 1)[:, None] * np.clip(up * 5, 0, 1)
-    color = color + (np.array([0.90, 0.91, 0.93]) - color) * 0.75 * cover
-    glow = np.clip(directions @ light.sun, 0, 1)[:, None]
-    return np.asarray(color + light.sun_color * (0.10 * glow**8 + 0.8 * glow**400), np.float32)
+def image(shot: Shot, camera: CameraModel, lighting: Lighting, exposure: float, rng: np.random.Generator) -> Array:
+    """Return the (H, W, 3) uint8 image of an exposure; `exposure` multiplies what the automatic one chooses."""
+    rays = shot.rays
+    color = sky(rays.directions, lighting.air)
+    hit = np.flatnonzero(rays.hit)
+    color[hit] = shade(rays, hit, 1.0 / (camera.matrix[0, 0] * shot.cosine[hit]), shot.instant, lighting)
+    return developed(color.reshape(camera.height, camera.width, 3), lighting.air, exposure, rng)
 
 
-def _lit(
-    rays: Rays, hit: Array, movers: list[tuple[Mover, Array]], scene: Scene, t: float, light: Appearance, pixel: Array
-) -> Array:  # fmt: skip
-    """Return (H, 3) colour of what the rays met: albedo, sun, sky, mirror, glow, fog."""
-    distance, normal, view = rays.distance[hit], rays.normal[hit], rays.directions[hit]
-    material = rays.material[hit]
-    slant = np.maximum(np.abs(np.einsum("ij,ij->i", normal, view)), 0.08)
-    albedo = surface_color(material, rays.color[hit], rays.texcoord[hit], distance * pixel / slant)
-    albedo = albedo**1.35  # colours are given as they look; light adds up in linear terms
-    leaf = material == Material.FOLIAGE
-    facing = np.maximum(normal @ light.sun, 0.0)
-    facing[leaf] = 0.35 + 0.5 * facing[leaf]
-    sunny = _sunny(rays, hit, normal, facing, movers, scene, t, light)
-    sky = 0.62 + 0.38 * normal[:, 2]
-    color = albedo * ((facing * sunny)[:, None] * light.sun_color * 1.5 + sky[:, None] * light.sky_color)
-    mirror = MIRROR[material] * (0.25 + 0.75 * (1 - slant) ** 3)
-    reflected = view - 2 * np.einsum("ij,ij->i", view, normal)[:, None] * normal
-    shiny = np.flatnonzero(mirror > 0.01)
-    bright = _sky(reflected[shiny], light) * np.clip(0.45 + 1.6 * reflected[shiny, 2:], 0.12, 1.0)
-    color[shiny] += mirror[shiny, None] * (bright - color[shiny])
-    color += GLOW[material][:, None] * rays.color[hit]
-    fog = np.exp(-distance / light.fog_m)[:, None]
-    return np.asarray(color * fog + light.horizon * (1 - fog), np.float32)
-
-
-def _sunny(
-    rays: Rays, hit: Array, normal: Array, facing: Array, movers: list[tuple[Mover, Array]], scene: Scene, t: float,
-    light: Appearance,
-) -> Array:  # fmt: skip
-    """Return (H,) share of sunlight that reaches each hit."""
-    sunny = np.full(len(hit), 0.7, np.float32)
-    asked = np.flatnonzero((facing > 0) & (rays.distance[hit] < SHADOW_M))
-    at = rays.origins[hit[asked]] + rays.directions[hit[asked]] * rays.distance[hit[asked], None] + 0.02 * normal[asked]
-    toward = np.broadcast_to(light.sun.astype(np.float32), at.shape)
-    blocked = scene.fixed.occludes(at, toward)
-    shade_plane = _across(light.sun)
-    x, y = shade_plane.astype(np.float32) @ at.T
-    for mover, pose in movers:
-        cx, cy = shade_plane @ (pose[:3, :3] @ mover.center + pose[:3, 3])
-        near = np.flatnonzero(((x - np.float32(cx)) ** 2 + (y - np.float32(cy)) ** 2 < mover.radius**2) & ~blocked)
-        if not len(near):
-            continue
-        for layer, part in _parts(mover, pose, t):
-            origins, directions = to_local(part, at[near], toward[near])
-            blocked[near] |= layer.occludes(origins, directions)
-    sunny[asked] = np.where(blocked, 0.04, 1.0)
-    return sunny
-
-
-def _across(direction: Array) -> Array:
-    """Return (2, 3): two unit vectors perpendicular to a direction that is not vertical, and to each other."""
-    first = np.cross(direction, [0.0, 0.0, 1.0])
-    first /= np.linalg.norm(first)
-    return np.stack([first, np.cross(direction, first)])
-
-
-def _developed(color: Array, light: Appearance, rng: np.random.Generator) -> Array:
-    """Return the (H, W, 3) uint8 image: exposure, tone curve, darker corners, noise."""
-    height, width = color.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    vignette = (1.0 - 0.10 * (x * x + y * y))[..., None]
-    exposed = np.maximum(color * light.exposure * vignette, 0.0)
-    toned = (exposed / (1.0 + 0.18 * exposed)) ** TONE
-    grain = rng.standard_normal(color.shape, dtype=np.float32) * light.noise
-    return np.asarray(np.clip(toned * 255.0 + grain, 0, 255), np.uint8)
+def truth(shot: Shot, camera: CameraModel, scene: Scene, next_s: float, next_world_from_camera: Array) -> ImageTruth:
+    """Return what is true about an exposure whose camera takes the next image at another time and place."""
+    rays, shape = shot.rays, (camera.height, camera.width)
+    depth = np.where(rays.hit, rays.distance * shot.cosine, np.inf).astype(np.float32)
+    at = rays.origins.astype(np.float64) + rays.directions * np.where(rays.hit, rays.distance, np.nan)[:, None]
+    later = {id(layer): pose for layer, pose in parts_at(scene, next_s)}
+    for k, (layer, pose) in enumerate(shot.instant.parts):
+        mine = np.flatnonzero(shot.owner == k)
+        if len(mine):
+            moved = later[id(layer)] @ np.linalg.inv(pose) if id(layer) in later else np.full((4, 4), np.nan)
+            at[mine] = at[mine] @ moved[:3, :3].T + moved[:3, 3]
+    uv, _, _ = project(at, camera, np.linalg.inv(next_world_from_camera))
+    v, u = np.indices(shape)
+    flow = uv.reshape(*shape, 2) - np.stack([u, v], axis=-1)
+    instances = np.where(rays.hit, rays.instance, 0).astype(np.uint16)
+    return ImageTruth(
+        shot.labels.reshape(shape), instances.reshape(shape), depth.reshape(shape), flow.astype(np.float32)
+    )

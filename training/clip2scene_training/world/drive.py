@@ -9,10 +9,21 @@ import numpy as np
 
 from clip2scene_ros.frame import NS_PER_S, Array, Frame, Scan, View
 from clip2scene_training.world.appearance import appearance
-from clip2scene_training.world.cameras import base_from_camera, camera_model, render
+from clip2scene_training.world.cameras import ImageTruth, Shot, expose, image, truth
 from clip2scene_training.world.config import WorldConfig
-from clip2scene_training.world.lidar import column_times_ns, sweep
+from clip2scene_training.world.finish import finish, wear
+from clip2scene_training.world.lidar import Medium, column_times_ns, sweep
+from clip2scene_training.world.odometry import Odometry
+from clip2scene_training.world.optics import (
+    base_from_camera,
+    base_from_lidar,
+    camera_model,
+    pixel_rays,
+    reported_camera,
+)  # fmt: skip
+from clip2scene_training.world.picture import through_jpeg
 from clip2scene_training.world.scene import Box, Scene
+from clip2scene_training.world.shading import Lighting, street_lamps
 from clip2scene_training.world.town import generator
 
 
@@ -30,7 +41,10 @@ class Drive:
         self.seed = seed
         self.config = config or WorldConfig()
         self.scene = Scene(seed, self.config)
-        self._light = appearance(seed)
+        self.air = appearance(seed, self.config.weather)
+        self._surfaces, self._lamps = finish(seed), street_lamps(self.scene.fixed.mesh)
+        self._medium = Medium(self._surfaces, wear(seed, self.config.lidar), self.air.fog_m)
+        self._odometry = Odometry(seed, self.config, self.scene.ego.poses)
 
     def __len__(self) -> int:
         """Return the number of sweeps in the drive."""
@@ -45,18 +59,27 @@ class Drive:
         return (stamp_ns - self.config.start_ns) / NS_PER_S
 
     def world_from_base(self, stamps_ns: Array) -> Array:
-        """Return (T, 4, 4) float64 poses of the vehicle (rear axle, on the ground) at (T,) int64 stamps."""
+        """Return (T, 4, 4) float64 true poses of the vehicle (rear axle, on the ground) at (T,) int64 stamps."""
         return self.scene.ego.poses((np.asarray(stamps_ns, np.int64) - self.config.start_ns) / NS_PER_S)
+
+    def odometry(self, stamps_ns: Array) -> Array:
+        """Return (T, 4, 4) float64 poses of the vehicle as it reports them itself, drift included, at (T,) stamps.
+
+        Frames and bags carry these: no method has more on a vehicle.
+        """
+        return self._odometry.poses((np.asarray(stamps_ns, np.int64) - self.config.start_ns) / NS_PER_S)
 
     @property
     def base_from_lidar(self) -> Array:
-        """Return (4, 4) float64: where the LiDAR is mounted, its axes parallel to the vehicle's."""
-        pose = np.eye(4)
-        pose[:3, 3] = self.config.lidar_position_m
-        return pose
+        """Return (4, 4) float64: where the LiDAR is mounted."""
+        return base_from_lidar(self.config)
+
+    def reported_camera(self, camera: int) -> Array:
+        """Return (4, 4) float64 base_from_camera as the calibration has it, its error included."""
+        return reported_camera(self.seed, self.config, camera)
 
     def world_from_lidar(self, stamp_ns: int) -> Array:
-        """Return (4, 4) float64 pose of the LiDAR at a stamp."""
+        """Return (4, 4) float64 true pose of the LiDAR at a stamp; a frame has that of the odometry."""
         return np.asarray(self.world_from_base(np.array([stamp_ns]))[0] @ self.base_from_lidar)
 
     def boxes(self, stamp_ns: int) -> list[Box]:
@@ -78,15 +101,19 @@ class Drive:
         return np.asarray(np.einsum("nij,nj->ni", poses[:, :3, :3], scan.points) + poses[:, :3, 3])
 
     def frame(self, index: int, *, with_images: bool = False) -> Frame:
-        """Return sweep `index` with labels, instances and pose, and with the nearest image of each camera if asked."""
+        """Return sweep `index` with labels and instances, and with the nearest image of each camera if asked.
+
+        Its pose and its views' are what odometry and calibration say; see `world_from_lidar` for the truth.
+        """
         if not 0 <= index < len(self):
             raise IndexError(f"Expected a sweep in 0..{len(self) - 1}, but got {index}.")
         stamp = self.stamp_ns(index)
         poses = self.world_from_base(stamp + column_times_ns(self.config.lidar)) @ self.base_from_lidar
         rng = generator(self.seed, 20, index)
-        swept = sweep(self.config.lidar, stamp, self.seconds(stamp), poses, self.scene, rng)
+        swept = sweep(self.config.lidar, stamp, self.seconds(stamp), poses, self.scene, self._medium, rng)
         views: tuple[View, ...] = self.views(stamp) if with_images else ()
-        return Frame(swept.scan, views, self.world_from_lidar(stamp), swept.labels, swept.instances)
+        pose = self.odometry(np.array([stamp]))[0] @ self.base_from_lidar
+        return Frame(swept.scan, views, pose, swept.labels, swept.instances)
 
     def image_stamps_ns(self, camera: int) -> Array:
         """Return the (K,) int64 exposure times of a camera during the drive [ns].
@@ -103,12 +130,41 @@ class Drive:
     def view(self, camera: int, image_stamp_ns: int, scan_stamp_ns: int) -> View:
         """Return the image that a camera takes at a stamp, placed against the scan at another."""
         mount, config = self.config.cameras[camera], self.config
-        model = camera_model(mount, config)
-        world_from_camera = self.world_from_base(np.array([image_stamp_ns]))[0] @ base_from_camera(mount)
-        rng = generator(self.seed, 21, camera, image_stamp_ns - config.start_ns)
-        image, labels = render(model, world_from_camera, self.scene, self.seconds(image_stamp_ns), self._light, rng)
-        camera_from_lidar = np.linalg.inv(world_from_camera) @ self.world_from_lidar(scan_stamp_ns)
-        return View(mount.name, image, model, camera_from_lidar, image_stamp_ns, labels)
+        shot, model = self._shot(camera, image_stamp_ns), camera_model(mount, config)
+        picture = through_jpeg(self._picture(shot, camera, image_stamp_ns), config.jpeg_quality)
+        there, here = self.odometry(np.array([image_stamp_ns, scan_stamp_ns]))
+        camera_from_lidar = np.linalg.inv(there @ self.reported_camera(camera)) @ here @ self.base_from_lidar
+        labels = shot.labels.reshape(config.image_height, config.image_width)
+        return View(mount.name, picture, model, camera_from_lidar, image_stamp_ns, labels)
+
+    def raw_image(self, camera: int, stamp_ns: int) -> Array:
+        """Return the (H, W, 3) uint8 image that a camera takes at a stamp, before it is compressed."""
+        return self._picture(self._shot(camera, stamp_ns), camera, stamp_ns)
+
+    def truth(self, camera: int, stamp_ns: int) -> ImageTruth:
+        """Return classes, instances, depth and flow of each pixel of the image that a camera takes at a stamp.
+
+        The flow leads to the image that it takes 1 / `image_hz` later.
+        """
+        later = stamp_ns + round(NS_PER_S / self.config.image_hz)
+        model = camera_model(self.config.cameras[camera], self.config)
+        then = self._world_from_camera(camera, later)
+        return truth(self._shot(camera, stamp_ns), model, self.scene, self.seconds(later), then)
+
+    def _world_from_camera(self, camera: int, stamp_ns: int) -> Array:
+        base = self.world_from_base(np.array([stamp_ns]))[0]
+        return np.asarray(base @ base_from_camera(self.config.cameras[camera]))
+
+    def _shot(self, camera: int, stamp_ns: int) -> Shot:
+        rays = pixel_rays(self.config.cameras[camera], self.config)
+        return expose(rays, self._world_from_camera(camera, stamp_ns), self.scene, self.seconds(stamp_ns))
+
+    def _picture(self, shot: Shot, camera: int, stamp_ns: int) -> Array:
+        rng = generator(self.seed, 21, camera, stamp_ns - self.config.start_ns)
+        base = self.world_from_base(np.array([stamp_ns]))[0]
+        lighting = Lighting(self.air, self._surfaces, self._lamps, base)
+        exposure = 2.0 ** rng.normal(0.0, self.config.exposure_error)
+        return image(shot, camera_model(self.config.cameras[camera], self.config), lighting, exposure, rng)
 
     def views(self, stamp_ns: int) -> tuple[View, ...]:
         """Return the image nearest to a scan's stamp from each camera."""

@@ -9,18 +9,37 @@ import numpy as np
 
 from clip2scene_ros.frame import NS_PER_S, Array, Scan
 from clip2scene_training.world.config import LidarConfig
+from clip2scene_training.world.finish import Finish, Wear
 from clip2scene_training.world.materials import column
 from clip2scene_training.world.scene import Mover, Scene
 from clip2scene_training.world.tracer import Rays
 
-REFLECTIVITY, TINT, TRANSMISSION = column("reflectivity"), column("tint"), column("transmission")
-WEAKEST = 1.4e-6
+TINT, TRANSMISSION = column("tint"), column("transmission")
+WEAKEST = 1.8e-6
 """Reflectivity times cosine over squared range [1/m^2] that is detected half of the time. Chosen so that asphalt, met
 at a grazing angle, fades between 25 and 40 m, as in a real nuScenes scan; a wall is seen to the end of the range."""
 FADE = 0.35
 """How gradually detection fails, in nepers of signal."""
 SLACK_M = 1.0
 """How far a thing and the sensor may move against each other in half a turn, at 40 m/s."""
+
+GRID_M = 0.001
+"""Ranges and coordinates are multiples of this, so that the last bits, which differ between machines, do not show."""
+
+
+@dataclass(frozen=True, eq=False)
+class Medium:
+    """What lies between the lasers and what they report.
+
+    Attributes:
+        surfaces: finish of the scene.
+        wear: state of the sensor.
+        fog_m: way on which fog takes two thirds of the light [m].
+    """
+
+    surfaces: Finish
+    wear: Wear
+    fog_m: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +59,7 @@ class Sweep:
 
 def elevations(config: LidarConfig) -> Array:
     """Return (beams,) float64 elevation of each ring [rad], ring 0 lowest."""
-    return np.radians(np.concatenate([np.linspace(low, high, count) for count, low, high in config.blocks]))
+    return np.asarray(np.radians(np.concatenate([np.linspace(low, high, n) for n, low, high in config.blocks])))
 
 
 def azimuths(config: LidarConfig) -> Array:
@@ -54,8 +73,9 @@ def column_times_ns(config: LidarConfig) -> Array:
 
 
 def sweep(
-    config: LidarConfig, stamp_ns: int, start_s: float, poses: Array, scene: Scene, rng: np.random.Generator
-) -> Sweep:
+    config: LidarConfig, stamp_ns: int, start_s: float, poses: Array, scene: Scene, medium: Medium,
+    rng: np.random.Generator,
+) -> Sweep:  # fmt: skip
     """Turn once.
 
     Args:
@@ -64,6 +84,7 @@ def sweep(
         start_s: the same instant in the scene's time [s].
         poses: (columns, 4, 4) float64 world_from_lidar at each column.
         scene: what there is to be met.
+        medium: what the pulses go through and come back from.
         rng: source of the sensor's noise.
     """
     local = _directions(config).reshape(-1, 3)
@@ -75,13 +96,13 @@ def sweep(
     for mover in scene.present(float(seconds[len(seconds) // 2])):
         _meet(config, rays, mover, scene, poses[len(poses) // 2], seconds)
     rays.finish()
-    incidence = np.abs(np.einsum("ij,ij->i", rays.normal, rays.directions))
-    shine = _shine(rays.material, rays.color)
-    kept = np.flatnonzero(rays.hit & _detected(config, rays.distance, incidence, shine, rays.material, rng))
-    reach = rays.distance[kept] + rng.normal(0, config.range_noise_m, len(kept))
+    signal, intensity = _echo(config, rays, medium, rng)
+    error = rng.normal(0, config.range_noise_m, len(local))  # drawn for all, so that one hit changes no other's
+    kept = np.flatnonzero(_detected(config, rays, signal, rng) & ~_on_roof(config, local))
+    reach = GRID_M * np.round((rays.distance[kept] + error[kept]) / GRID_M)
     scan = Scan(
-        points=_placed(config, local[kept] * reach[:, None], pose[kept], poses[0]).astype(np.float32),
-        intensity=_intensity(shine[kept], incidence[kept], rng),
+        points=np.round(_placed(config, local[kept] * reach[:, None], pose[kept], poses[0]), 3).astype(np.float32),
+        intensity=intensity[kept],
         stamp_ns=stamp_ns,
         frame_id="lidar_top",
         ring=np.tile(np.arange(config.beams, dtype=np.uint16), config.columns)[kept],
@@ -118,6 +139,13 @@ def _directions(config: LidarConfig) -> Array:
     )
 
 
+def _on_roof(config: LidarConfig, local: Array) -> Array:
+    """Return (R,) bool: the ray ends on the vehicle's own roof, and is not reported."""
+    length, width, below = config.roof_m
+    reach = below / np.maximum(-local[:, 2], 1e-6)
+    return np.asarray((np.abs(local[:, 0]) * reach < length) & (np.abs(local[:, 1]) * reach < width))
+
+
 def _placed(config: LidarConfig, local: Array, pose: Array, first: Array) -> Array:
     """Return points as the driver reports them: in the sensor's frame of their own instant, or of the stamp."""
     if not config.motion_compensated:
@@ -126,24 +154,28 @@ def _placed(config: LidarConfig, local: Array, pose: Array, first: Array) -> Arr
     return np.asarray((world - first[:3, 3]) @ first[:3, :3])
 
 
-def _shine(material: Array, color: Array) -> Array:
-    """Return (R,) float32 reflectivity of each hit: the material's, brighter for bright colours."""
-    tint = TINT[material]
-    return np.asarray(REFLECTIVITY[material] * (1 - tint + tint * 2.0 * color.mean(axis=1)))
+def _echo(config: LidarConfig, rays: Rays, medium: Medium, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Return (R,) float32 signal that comes back [1/m^2], and (R,) float32 intensity in [0, 1] in steps of 1/255.
+
+    A surface shines by its material, brighter for bright colours. The intensity is corrected for the range, as by the
+    sensor itself, but not for fog and dirt.
+    """
+    wear, distance = medium.wear, rays.distance
+    tint = TINT[rays.material]
+    shine = medium.surfaces.reflectivity[rays.material] * (1 - tint + tint * 2.0 * rays.color.mean(axis=1))
+    incidence = np.abs(np.einsum("ij,ij->i", rays.normal, rays.directions))
+    passed = np.repeat(wear.dirt, config.beams) * np.exp(-2.0 * np.minimum(distance / medium.fog_m, 30.0))
+    efficiency, gain = np.tile(wear.efficiency, config.columns), np.tile(wear.gain, config.columns)
+    signal = shine * np.maximum(incidence, 1e-3) * passed * efficiency / np.maximum(distance, 1.0) ** 2
+    speckle = rng.lognormal(0.0, 0.25, len(distance))
+    level = gain * shine * passed * (0.3 + 0.7 * incidence) * speckle
+    level = config.intensity_gain * level**config.intensity_gamma
+    return signal, (np.round(np.clip(level, 0, 1) * 255) / 255).astype(np.float32)
 
 
-def _detected(
-    config: LidarConfig, distance: Array, incidence: Array, shine: Array, material: Array, rng: np.random.Generator
-) -> Array:  # fmt: skip
+def _detected(config: LidarConfig, rays: Rays, signal: Array, rng: np.random.Generator) -> Array:
     """Return (R,) bool: the pulse came back strong enough, and was not lost in glass."""
-    signal = shine * np.maximum(incidence, 1e-3) / np.maximum(distance, 1.0) ** 2
     margin = np.log(np.maximum(signal * config.sensitivity / WEAKEST, 1e-9)) / FADE
-    chance = (1 - TRANSMISSION[material]) / (1 + np.exp(-np.clip(margin, -30, 30)))
-    near = (distance > config.min_range_m) & (distance < config.max_range_m)
-    return np.asarray(near & (rng.random(len(distance), dtype=np.float32) < 0.995 * chance))
-
-
-def _intensity(shine: Array, incidence: Array, rng: np.random.Generator) -> Array:
-    """Return (N,) float32 in [0, 1], in steps of 1/255 as the sensor sends it."""
-    level = shine * (0.3 + 0.7 * incidence) * rng.lognormal(0.0, 0.25, len(shine))
-    return (np.round(np.clip(level, 0, 1) * 255) / 255).astype(np.float32)
+    chance = (1 - TRANSMISSION[rays.material]) / (1 + np.exp(-np.clip(margin, -30, 30)))
+    near = (rays.distance > config.min_range_m) & (rays.distance < config.max_range_m)
+    return np.asarray(near & (rng.random(len(signal), dtype=np.float32) < 0.995 * chance))

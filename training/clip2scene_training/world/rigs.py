@@ -22,10 +22,12 @@ HDL_64 = LidarConfig(
     columns=1042,
     max_range_m=120.0,
     sensitivity=2.0,
-    intensity_gain=4.0,
+    intensity_gain=0.62,
+    intensity_gamma=0.25,
+    roof_m=(1.0, 0.6, 0.5),
 )
-"""64 lasers in two blocks, the lower one wider spaced, as an HDL-64E at 20 Hz; its intensity is calibrated to about
-0.3 for most surfaces, as KITTI's scans have it, where nuScenes' have 0.05."""
+"""64 lasers in two blocks, the lower one wider spaced, as an HDL-64E at 20 Hz. Its intensity is calibrated to between
+0.2 and 0.4 for most surfaces, as KITTI's scans have it; nuScenes' are spread between 0.01 and 0.25."""
 
 HIGH_CAMERAS = (
     CameraMount("cam_front", (1.95, 0.00, 2.05), 0.0, 1000.0, pitch_deg=6.0),

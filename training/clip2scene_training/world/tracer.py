@@ -86,17 +86,21 @@ class Rays:
         """Return (R,) bool: something was met."""
         return np.asarray(self.distance < MISS_M)
 
-    def meet(self, layer: Layer, which: Array | None = None, poses: Array | None = None) -> None:
-        """Let some rays (indices, all by default) meet a layer that stands at `poses`: (4, 4), or one for each ray."""
+    def meet(self, layer: Layer, which: Array | None = None, poses: Array | None = None) -> Array:
+        """Let some rays (indices, all by default) meet a layer that stands at `poses`: (4, 4), or one for each ray.
+
+        Returns:
+            The indices of the rays that met it.
+        """
         chosen = np.arange(len(self.origins)) if which is None else which
         origins, directions = self.origins[chosen], self.directions[chosen]
         if poses is not None:
             origins, directions = to_local(poses, origins, directions)
         answer = layer.intersect(origins, directions, self.distance[chosen])
         near = np.flatnonzero(answer["primID"] >= 0)
+        face, mesh, target = answer["primID"][near], layer.mesh, np.asarray(chosen[near])
         if not len(near):
-            return
-        face, mesh, target = answer["primID"][near], layer.mesh, chosen[near]
+            return target
         self.distance[target] = answer["tfar"][near]
         self.label[target], self.instance[target] = layer.label[face], layer.instance[face]
         self.material[target], self.color[target] = mesh.material[face], mesh.color[face]
@@ -109,6 +113,7 @@ class Rays:
             u, v = answer["u"][near][:, None], answer["v"][near][:, None]
             a, b, c = (mesh.texcoord[mesh.faces[face, k]] for k in range(3))
             self.texcoord[target] = a + u * (b - a) + v * (c - a)
+        return target
 
     def finish(self) -> None:
         """Give normals unit length and turn them towards the rays' origins."""
