@@ -52,7 +52,7 @@ def synchronize(module: nn.Module) -> None:
         if isinstance(child, nn.BatchNorm1d):
             norm = SynchronizedBatchNorm(child.num_features, child.eps, child.momentum)
             norm.weight, norm.bias = child.weight, child.bias
-            norm.load_state_dict(child.state_dict())
+            norm.running_mean, norm.running_var = child.running_mean, child.running_var
             module.add_module(name, norm)
         else:
             synchronize(child)
