@@ -1,10 +1,12 @@
-"""What does the synthetic world cost on one core, and does it look like a street?
+"""Is the world hard, real-looking, rich, cheap, and still the one that was frozen?
 
-Prints the medians of building a scene, of a LiDAR-only sweep and of a full frame (LiDAR and six 320x180 cameras)
-against their limits, the class shares of the points beside those of nuScenes, the returns per ring and ranges beside
-the real nuScenes scan where that is at hand, and checks; draws a contact sheet. Exits with 1 where a check fails.
+Prints, each against its limit: the difficulty floor (bench/world_floor.py), the realism sheet (bench/world_realism.py),
+how many things and points of each class the splits have and how many of them are far or hidden, and what a frame costs
+on one core. Exits with 1 where a check fails. `--manifest` writes or checks the frozen world's checksums instead.
 
-    python bench/world.py --seeds 0:24 --sheet sheet.png --json world.json
+    python bench/world.py --json world.json
+    python bench/world.py floor --fast
+    python bench/world.py --manifest check --scenes 2
 """
 
 from __future__ import annotations
@@ -14,153 +16,225 @@ import json
 import os
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
+import world_floor
+import world_realism
+import world_sheet
+from tqdm import tqdm
 
-from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.frame import UNKNOWN, Frame
-from clip2scene_ros.geometry import project, visible
-from clip2scene_ros.render import bird_view, save_png
 from clip2scene_training.world import Drive, Label, WorldConfig
+from clip2scene_training.world.classes import THINGS
+from clip2scene_training.world.manifest import (
+    CHANGED,
+    EXACT,
+    WITHIN,
+    check_manifest,
+    default_path,
+    key_frames,
+    write_manifest,
+)
+from clip2scene_training.world.splits import EVERY, FRAMES, SPLITS
 
-FULL_LIMIT_S, SWEEP_LIMIT_S = 1.2, 0.4
-SWEEPS = (0, 25, 50, 75)
-SCAN = "data/nuscenes/n015-2018-07-24-11-22-45+0800__LIDAR_TOP__1532402927647951.pcd.bin"
-
-NUSCENES_PERCENT = {
-    Label.BARRIER: 1.0, Label.BICYCLE: 0.02, Label.BUS: 0.5, Label.CAR: 4.5, Label.CONSTRUCTION_VEHICLE: 0.2,
-    Label.MOTORCYCLE: 0.05, Label.PEDESTRIAN: 0.3, Label.TRAFFIC_CONE: 0.1, Label.TRAILER: 0.6, Label.TRUCK: 2.0,
-    Label.DRIVEABLE_SURFACE: 38.0, Label.SIDEWALK: 9.0, Label.TERRAIN: 9.0, Label.MANMADE: 21.0, Label.VEGETATION: 14.0,
-}  # fmt: skip
-"""Rough shares of labelled points in nuScenes-lidarseg, rounded: a guide for the eye, not a benchmark's figure."""
+LIMITS_S = {"32 beams, 6 cameras": 1.2, "64 beams, 4 cameras": 1.8, "sweep without cameras": 0.4}
+"""CPU seconds a frame."""
+INSTANCES, POINTS = 30, 2000
+"""At least so many of each class (instances: of things) in `test`."""
+SEEN_POINTS, FAR_M, HIDDEN = 5, 15.0, 0.1
+"""A thing counts in a frame from so many points on; it is far, or partly hidden, from there on."""
+FAR_SHARE, HIDDEN_SHARE = 0.5, 0.2
+PARTS = ("floor", "realism", "counts", "cost")
 
 
 def main() -> int:
-    """Measure, print, draw."""
+    """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0:24", metavar="A:B", help="scenes, B excluded (default: %(default)s)")
-    parser.add_argument("--full", type=int, default=6, metavar="N", help="scenes of which images are made")
-    parser.add_argument("--sheet", type=Path, help="PNG of images, labels and bird's-eye views")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    world_floor.add_arguments(parser)
+    world_realism.add_arguments(parser)
+    parser.add_argument("--sheet", type=Path, help="also draw the contact sheet of twelve scenes")
+    parser.add_argument("--manifest", choices=("check", "write"), help="only this: the frozen key frames' checksums")
+    parser.add_argument("--workers", type=int, default=1, help="processes for the manifest (default: %(default)s)")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    low, high = (int(v) for v in args.seeds.split(":"))
-    result, rows = measure(range(low, high), args.full)
-    report(result)
+    if args.manifest:
+        return manifest(args)
     if args.sheet:
-        save_png(args.sheet, np.vstack(rows))
+        world_sheet.draw(args.sheet)
+    results = {part: MEASURES[part](args) for part in args.parts or ([] if args.sheet else PARTS)}
     if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n")
-    return 0 if all(result["checks"].values()) else 1
+        args.json.write_text(json.dumps(results, indent=2) + "\n")
+    return 0 if all(all(result["checks"].values()) for result in results.values()) else 1
 
 
-def measure(seeds: range, full: int) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Drive through the scenes; return figures and the rows of the contact sheet."""
-    build, sweeps, frames, counts, rings, ranges, agree, rows = [], [], [], [], [], [], [], []
-    for position, seed in enumerate(seeds):
-        started = time.perf_counter()
-        drive = Drive(seed, WorldConfig(duration_s=4.0))
-        build.append(time.perf_counter() - started)
-        drive.frame(1)  # things that move are made ready when first met
-        for index in SWEEPS:
-            started = time.perf_counter()
-            frame = drive.frame(index)
-            sweeps.append(time.perf_counter() - started)
-            counts.append(np.bincount(frame.labels, minlength=len(Label)))
-            rings.append(np.bincount(frame.scan.ring, minlength=drive.config.lidar.beams))
-            ranges.append(np.linalg.norm(frame.scan.points, axis=1))
-        if position < full:
-            drive.frame(SWEEPS[1], with_images=True)
-            started = time.perf_counter()
-            frame = drive.frame(SWEEPS[2], with_images=True)
-            frames.append(time.perf_counter() - started)
-            agree.append(agreement(drive, frame))
-            rows.append(sheet_row(frame))
-    result: dict[str, Any] = {
-        "build_s": float(np.median(build)),
-        "sweep_s": float(np.median(sweeps)),
-        "frame_s": float(np.median(frames)),
-        "ring_returns": np.mean(rings, axis=0).round().astype(int).tolist(),
-        "range_percentiles_m": np.percentile(np.concatenate(ranges), [10, 25, 50, 75, 90, 99]).round(1).tolist(),
-        "pixel_agreement": float(np.mean(agree)),
-        **class_figures(np.reshape(counts, (len(build), len(SWEEPS), len(Label)))),
-    }
-    result["checks"] = checks(result)
-    return result, rows
+def manifest(args: argparse.Namespace) -> int:
+    """Write or check the manifest."""
+    bar = tqdm(unit="scene", disable=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+
+    every, path = args.scenes is None, default_path()
+    if args.manifest == "write":
+        path = path if every else Path(f"{path.stem}.{args.scenes}_scenes.json")
+        write_manifest(path, scenes=args.scenes, workers=args.workers, progress=progress)
+        bar.close()
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+        return 0
+    rows = check_manifest(None if every else key_frames(args.scenes), workers=args.workers, progress=progress)
+    bar.close()
+    states = Counter(row.state for row in rows)
+    print(f"{len(rows)} frames: " + ", ".join(f"{states[state]} {state}" for state in (EXACT, WITHIN, CHANGED)))
+    for row in rows:
+        if row.state != EXACT:
+            print(f"  {row.key[0]} {row.key[1]} frame {row.key[2]}: {row.state}: {row.why}")
+    return 1 if states[CHANGED] else 0
 
 
-def class_figures(counts: np.ndarray) -> dict[str, Any]:
-    """Return what the points' classes say, from (scenes, sweeps, classes) counts."""
-    share = counts.sum(axis=(0, 1)) / counts.sum()
-    scenes = (counts.sum(axis=1) > 0).sum(axis=0)
+def floor(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure the difficulty floor."""
+    size = world_floor.FAST if args.fast else world_floor.Size()
+    result = world_floor.measure(size, world_floor.read_ceiling(args.ceiling))
+    world_floor.report(result)
+    return result
+
+
+def realism(args: argparse.Namespace) -> dict[str, Any]:
+    """Compare with real scans."""
+    result = world_realism.measure(args.scenes or (6 if args.fast else world_realism.SCENES), args.out)
+    world_realism.report(result)
+    return result
+
+
+def counts(args: argparse.Namespace) -> dict[str, Any]:
+    """Count things and points in the key frames of val, test and ood, without images."""
+    scenes = args.scenes or (4 if args.fast else None)
+    found = {name: count(name, scenes) for name in ("val", "test", "ood")}
+    print(f"\n{'':22}" + "".join(f"{name + ' points':>14}{'things':>8}{'scenes':>8}" for name in found))
+    for label in (label.name.lower() for label in Label):
+        cells = (split["classes"][label] for split in found.values())
+        print(f"{label:22}" + "".join(f"{c['points']:14,}{c['instances']:8}{c['scenes']:8}" for c in cells))
+    for name, split in found.items():
+        hidden = "not measured" if split["hidden"] is None else f"{100 * split['hidden']:.0f} %"
+        print(f"{name}: {split['things']} sights of things, {100 * split['far']:.0f} % beyond {FAR_M:g} m, ", end="")
+        print(f"partly hidden {hidden}; {split['returns']:.0f} returns a scan")
+    result = {"splits": found, "checks": _count_checks(found, complete=scenes is None)}
+    print_checks(result["checks"])
+    return result
+
+
+def count(split: str, scenes: int | None) -> dict[str, Any]:
+    """Return points, things and scenes of each class, and how many sights of things are far or hidden."""
+    points, returns = np.zeros((len(Label), 0), int), []
+    instances: Counter[Label] = Counter()
+    sights: list[tuple[bool, bool | None]] = []
+    for seed in SPLITS[split].seeds[:scenes]:
+        drive, here, seen = Drive(seed, SPLITS[split].config), np.zeros(len(Label), int), set()
+        for key in range(FRAMES):
+            frame = drive.frame(key * EVERY)
+            here += np.bincount(frame.labels, minlength=len(Label))
+            returns.append(len(frame.scan))
+            hidden = _hidden(drive, frame)
+            ids, first, number = np.unique(frame.instances, return_index=True, return_counts=True)
+            for which, at, n in zip(ids.tolist(), first, number, strict=True):
+                if which and n >= SEEN_POINTS:
+                    away = float(np.linalg.norm(frame.scan.points[frame.instances == which].mean(axis=0)))
+                    sights.append((away > FAR_M, None if hidden is None else hidden.get(which, 0.0) >= HIDDEN))
+                    seen.add((which, Label(frame.labels[at])))
+        instances.update(label for _, label in seen)
+        points = np.column_stack([points, here])
+    shares = [h for _, h in sights if h is not None]
     return {
-        "returns": float(counts.sum(axis=2).mean()),
-        "percent": {label.name.lower(): round(100 * float(share[label]), 3) for label in Label},
-        "scenes_with": {label.name.lower(): int(scenes[label]) for label in Label},
+        "classes": {
+            label.name.lower(): {
+                "points": int(points[label].sum()), "scenes": int((points[label] > 0).sum()),
+                "instances": instances[label],
+            }
+            for label in Label
+        },
+        "things": len(sights), "far": float(np.mean([f for f, _ in sights])), "returns": float(np.mean(returns)),
+        "hidden": float(np.mean(shares)) if shares else None,
+    }  # fmt: skip
+
+
+def _hidden(drive: Drive, frame: Any) -> dict[int, float] | None:  # noqa: ANN401 - a Frame
+    try:
+        from clip2scene_training.world.visibility import hidden_share
+    except ImportError:
+        return None
+    return hidden_share(drive, frame)
+
+
+def _count_checks(found: dict[str, Any], *, complete: bool) -> dict[str, bool]:
+    checks = {}
+    if complete:  # of some scenes there cannot be enough
+        classes = found["test"]["classes"]
+        few = [label.name.lower() for label in Label if classes[label.name.lower()]["points"] < POINTS]
+        rare = [label.name.lower() for label in sorted(THINGS) if classes[label.name.lower()]["instances"] < INSTANCES]
+        checks[f"test has {POINTS} points of every class{_but(few)}"] = not few
+        checks[f"test has {INSTANCES} instances of every class of things{_but(rare)}"] = not rare
+    for name, split in found.items():
+        checks[f"{name}: at least half of the things are beyond {FAR_M:g} m"] = split["far"] >= FAR_SHARE
+        if split["hidden"] is not None:
+            checks[f"{name}: at least 20 % are partly hidden"] = split["hidden"] >= HIDDEN_SHARE
+    return checks
+
+
+def _but(names: list[str]) -> str:
+    return f" (not {', '.join(names)})" if names else ""
+
+
+def cost(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure CPU seconds, which other processes on the machine do not change much."""
+    from clip2scene_training.world.rigs import with_rig
+
+    scenes = args.scenes or (2 if args.fast else 8)
+    near = SPLITS["val"].config
+    tasks: dict[str, tuple[WorldConfig, bool]] = {
+        "32 beams, 6 cameras": (near, True),
+        "64 beams, 4 cameras": (with_rig(SPLITS["ood"].config, "unseen"), True),
+        "sweep without cameras": (near, False),
     }
+    seconds: dict[str, float] = {}
+    build = []
+    for name, (config, images) in tasks.items():
+        spent = []
+        for seed in SPLITS["val"].seeds[:scenes]:
+            drive, took = timed(lambda seed=seed, config=config: Drive(seed, config))  # type: ignore[misc]
+            build.append(took)
+            drive.frame(0, with_images=images)  # things that move are made ready when first met
+            spent += [timed(lambda i=i: drive.frame(i * EVERY, with_images=images))[1] for i in (2, 4)]  # noqa: B023
+        seconds[name] = float(np.median(spent))
+    result = {"cpu_s": seconds, "build_s": float(np.median(build)), "checks": {}}
+    print(f"\nCPU seconds, median of {2 * scenes} frames of val; a scene {result['build_s']:.2f} s once")
+    for name, took in seconds.items():
+        result["checks"][f"{name}: {took:.2f} s, limit {LIMITS_S[name]} s"] = took <= LIMITS_S[name]
+    print_checks(result["checks"])
+    return result
 
 
-def checks(result: dict[str, Any]) -> dict[str, bool]:
-    """Return what must hold, by its sentence."""
-    percent = result["percent"]
-    return {
-        f"a full frame takes at most {FULL_LIMIT_S} s": result["frame_s"] <= FULL_LIMIT_S,
-        f"a sweep takes at most {SWEEP_LIMIT_S} s": result["sweep_s"] <= SWEEP_LIMIT_S,
-        "all 15 classes occur": all(result["scenes_with"].values()),
-        "classes above 5 % in nuScenes are within 0.5 to 2 times their share there": all(
-            0.5 < percent[label.name.lower()] / there < 2 for label, there in NUSCENES_PERCENT.items() if there > 5
-        ),
-        "at least 90 % of visible points fall on pixels of their class": result["pixel_agreement"] >= 0.9,
-    }
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return what `work` returns, and the CPU seconds that it took."""
+    started = time.process_time()
+    return work(), time.process_time() - started
 
 
-def agreement(drive: Drive, frame: Frame) -> float:
-    """Return the share of visible points that fall on a pixel of their class."""
-    points, same = drive.points_at_stamp(frame.scan).astype(np.float32), []
-    for view in frame.views:
-        uv, depth, inside = project(points, view)
-        seen = visible(uv, depth, inside, view.camera)
-        u, v = np.rint(uv[seen]).astype(int).T
-        same.append(view.labels[v, u] == frame.labels[seen])
-    return float(np.concatenate(same).mean())
+def print_checks(checks: dict[str, bool]) -> None:
+    """Print one line for each."""
+    for says, passed in checks.items():
+        print(f"{'ok  ' if passed else 'FAIL'} {says}")
 
 
-def sheet_row(frame: Frame) -> np.ndarray:
-    """Return six images, their labels, and the labelled scan from above."""
-    palette = load_class_set("world").palette
-    palette[UNKNOWN] = (70, 130, 180)
-    views = {v.name: v for v in frame.views}
-    names = (("cam_front_left", "cam_front", "cam_front_right"), ("cam_back_left", "cam_back", "cam_back_right"))
-    pictures = np.vstack([np.hstack([views[n].image for n in row]) for row in names])
-    labels = np.vstack([np.hstack([palette[views[n].labels] for n in row]) for row in names])
-    return np.hstack([pictures, labels, bird_view(frame.scan.points, frame.labels, palette, len(pictures), 40.0)])
-
-
-def report(result: dict[str, Any]) -> None:
-    """Print the figures."""
-    print(f"scene  {1000 * result['build_s']:7.0f} ms  once")
-    print(f"sweep  {1000 * result['sweep_s']:7.0f} ms  limit {1000 * SWEEP_LIMIT_S:.0f} ms")
-    print(f"frame  {1000 * result['frame_s']:7.0f} ms  limit {1000 * FULL_LIMIT_S:.0f} ms, six cameras")
-    print(
-        f"\n{result['returns']:.0f} returns a sweep\n\n{'class':22} {'here %':>7} {'nuScenes about':>14} {'scenes':>7}"
-    )
-    for label, percent in NUSCENES_PERCENT.items():
-        name = label.name.lower()
-        print(f"{name:22} {result['percent'][name]:7.2f} {percent:14.2f} {result['scenes_with'][name]:7d}")
-    print("\nreturns per ring  " + " ".join(map(str, result["ring_returns"])))
-    real = Path(__file__).resolve().parents[2] / "shared" / SCAN
-    if real.is_file():
-        cloud = np.fromfile(real, np.float32).reshape(-1, 5)
-        away = np.linalg.norm(cloud[:, :3], axis=1)
-        cloud, away = cloud[away > 2.9], away[away > 2.9]  # nearer is the recording car itself
-        print("  a real scan     " + " ".join(map(str, np.bincount(cloud[:, 4].astype(int), minlength=32))))
-        print(f"range 10 25 50 75 90 99 %  {result['range_percentiles_m']}")
-        print(f"  a real scan              {np.percentile(away, [10, 25, 50, 75, 90, 99]).round(1).tolist()}")
-    print(f"\nvisible points on pixels of their class: {100 * result['pixel_agreement']:.1f} %\n")
-    for name, passed in result["checks"].items():
-        print(f"{'ok  ' if passed else 'FAIL'} {name}")
+MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "floor": floor, "realism": realism, "counts": counts, "cost": cost,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

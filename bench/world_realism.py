@@ -42,8 +42,8 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 LOW, HIGH = 0.3, 3.0
 """A class's share of the points over nuScenes' own lies within these."""
 PERCENTILES = (1, 10, 25, 50, 75, 90, 99)
-SAMPLE = 4000
-"""Points of a scan whose incidence is estimated."""
+SCENES, SAMPLE = 30, 4000
+"""Scenes of val; points whose incidence is estimated."""
 LINE = 0.95
 """Neighbours that lie this much on a line span no plane."""
 COLORS = ((90, 170, 255), (255, 160, 70))
@@ -92,7 +92,7 @@ def main() -> int:
     add_arguments(parser)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    result = measure(args.scenes, args.out)
+    result = measure(args.scenes or SCENES, args.out)
     report(result)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
@@ -101,7 +101,7 @@ def main() -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that `bench/world.py` has too."""
-    parser.add_argument("--scenes", type=int, default=30, help="scenes of val (default: %(default)s)")
+    parser.add_argument("--scenes", type=int, help="only the first scenes of a split")
     parser.add_argument("--out", type=Path, help="folder for pictures of both; they must not be passed on")
 
 
