@@ -97,7 +97,7 @@ def build_report(
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
     """Write `report` as JSON, whole or not at all; a list of numbers stands on one line."""
     text = json.dumps(report, indent=2, allow_nan=False)
-    text = re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda found: " ".join(found[0].split()), text)
+    text = re.sub(r"\[\n[\s\d.,eE+-]+\]", lambda found: f"[{' '.join(found[0][1:-1].split())}]", text)
     with whole_file(path) as stream:
         stream.write((text + "\n").encode())
 

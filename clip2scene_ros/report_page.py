@@ -24,6 +24,9 @@ PICTURE_PX, PICTURE_QUALITY = 1600, 88
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """A browser's own guard that the page loads nothing and runs nothing, whatever a name in the report may hold."""
 
+DASH = "\u2013"
+"""Stands where there is no value."""
+
 Report = Mapping[str, Any]
 Pictures = Mapping[str, "Path | Array"]
 
@@ -112,7 +115,7 @@ def _groups(report: Report) -> str:
         for name in report["iou"]
     ]
     mean = "".join(f'<td class="n">{_percent(group["miou"])}</td>' for group in groups.values())
-    points = "".join(f'<td class="n soft">{group["points"]:,}</td>' for group in groups.values())
+    points = "".join(f'<td class="n soft">{_short_count(group["points"])}</td>' for group in groups.values())
     table = (
         f'<table class="grid"><thead><tr><th>class</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         f'<tfoot><tr><th scope="row">mIoU</th>{mean}</tr><tr><th scope="row">points</th>{points}</tr></tfoot></table>'
@@ -184,20 +187,17 @@ def _matrix(report: Report) -> Array:
 
 
 def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"  # noqa: RUF001
+    return DASH if value is None else f"{100 * value:.1f}"
 
 
 def _short_count(count: int) -> str:
-    for unit, name in ((1_000_000, " M"), (1_000, " k")):
-        if count >= 10 * unit:
-            return f"{count / unit:.1f}{name}"
-    return f"{count:,}"
+    return f"{count / 1e6:.1f} M" if count >= 1_000_000 else f"{count:,}"
 
 
 def _show(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """Return a value as escaped text."""
     if value is None:
-        return "none"
+        return DASH
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):

@@ -8,7 +8,7 @@ STYLE = """
   --page: #fafafa; --card: #ffffff; --text: #16191f; --soft: #5b6472; --rule: #dfe3e8; --track: #eceff3;
   --accent: #2563c9; --right: 37 99 201; --wrong: 208 76 30; --on-heat: #ffffff;
   --line-0: #2563c9; --line-1: #c2410c; --line-2: #0f7f6e; --line-3: #9333b8; --line-4: #a16207; --line-5: #be185d; }
-@media (prefers-color-scheme: dark) { :root {
+@media screen and (prefers-color-scheme: dark) { :root {
   --page: #0f1217; --card: #171b22; --text: #eceff4; --soft: #9aa3b1; --rule: #2b313b; --track: #252b35;
   --accent: #6ea2f5; --right: 66 126 226; --wrong: 214 92 44; --on-heat: #ffffff;
   --line-0: #6ea2f5; --line-1: #f18b5b; --line-2: #3fc4ae; --line-3: #c48be0; --line-4: #dcae3f; --line-5: #f07aae; } }
@@ -34,19 +34,21 @@ tbody th { color: var(--text); }
 td, th { padding: 4px 10px 4px 0; vertical-align: baseline; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 .grid { min-width: 100%; }
+.grid td + td, .grid th + th { padding-left: 14px; }
 .grid thead th { border-bottom: 1px solid var(--rule); }
 .grid tbody tr + tr > * { border-top: 1px solid var(--rule); }
 .grid tfoot > tr:first-child > * { border-top: 2px solid var(--rule); font-weight: 600; color: var(--text); }
 .bars { width: 100%; }
-.bars th { width: 1%; white-space: nowrap; }
-.bars td.n { width: 1%; }
+.bars th { white-space: nowrap; }
+.bars tr > :nth-child(2) { width: 100%; }
 .bar { display: block; height: 14px; border-radius: 3px; background: var(--track); min-width: 60px; }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--accent); }
 .heat { font-size: 12px; border-collapse: separate; border-spacing: 2px; }
 .heat th, .heat td { padding: 0 2px; }
 .heat thead th { height: 118px; vertical-align: bottom; }
 .heat thead th span { writing-mode: vertical-rl; transform: rotate(180deg); white-space: nowrap; }
-.heat tbody th { white-space: nowrap; padding-right: 8px; text-align: right; }
+.heat tbody th { white-space: nowrap; padding-right: 8px; text-align: right; vertical-align: middle;
+  position: sticky; left: 0; background: var(--card); }
 .heat td { width: 42px; min-width: 34px; height: 28px; text-align: center; vertical-align: middle; border-radius: 3px;
   background: rgb(var(--wrong) / var(--v, 0)); }
 .heat td.right { background: rgb(var(--right) / var(--v, 0)); }
@@ -75,11 +77,14 @@ code { font: 13px ui-monospace, monospace; }
   main { padding: 18px 10px 40px; } section { padding: 14px 12px; } h1 { font-size: 42px; }
   .facts tr { display: block; padding: 3px 0; } .facts th, .facts td { display: block; padding: 0; }
   .facts td { color: var(--soft); }
-  .tiles { grid-template-columns: repeat(2, 1fr); } }
+  .tiles { grid-template-columns: repeat(2, 1fr); }
+  .bars, .grid { font-size: 13px; } .bars th { white-space: normal; } .bar { min-width: 40px; }
+  td, th { padding-right: 4px; } .grid td + td, .grid th + th { padding-left: 4px; }
+  .heat tbody th { font-size: 11px; } }
 @media print {
-  :root { color-scheme: light; --page: #ffffff; --card: #ffffff; --text: #000000; --soft: #444444; --rule: #c8c8c8;
-    --track: #e8e8e8; --accent: #2563c9; --right: 37 99 201; --wrong: 208 76 30; }
+  :root { color-scheme: light; --page: #ffffff; --text: #000000; --soft: #444444; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; } section { break-inside: avoid; } .wide { overflow: visible; }
-  .heat { font-size: 9px; } .heat td { width: auto; min-width: 22px; height: 20px; } }
+  .heat { font-size: 9px; } .heat td { width: auto; min-width: 22px; height: 20px; }
+  .heat tbody th { position: static; } }
 """

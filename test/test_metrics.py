@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clip2scene_ros.metrics import absent, accuracy, confusion, iou, mean_iou
+from clip2scene_ros.frame import Frame, Scan
+from clip2scene_ros.metrics import absent, accuracy, confusion, distance_bands, iou, iou_of, mean_iou, tallies
 
 ids = st.integers(0, 4) | st.just(255)
 
@@ -36,6 +37,22 @@ def test_iou_equals_the_definition_by_sets(pairs):
         assert mean_iou(matrix) == pytest.approx(sum(present) / len(present), abs=1e-12)
     else:
         assert math.isnan(mean_iou(matrix))
+
+
+def test_tallies_of_many_matrices_are_those_of_each_and_add_up():
+    rng = np.random.default_rng(1)
+    matrices = rng.integers(0, 50, (2, 7, 4, 5))
+    matrices[..., 3, :], matrices[..., :, 3] = 0, 0  # an absent class
+    for i, j in np.ndindex(2, 7):
+        np.testing.assert_array_equal(iou_of(tallies(matrices))[i, j], iou(matrices[i, j]))
+    np.testing.assert_array_equal(iou_of(tallies(matrices).sum(axis=1)), [iou(m.sum(axis=0)) for m in matrices])
+
+
+def test_distance_bands_by_horizontal_range():
+    points = [[0, 0, 50], [12, 15.99, 0], [12, 16, 0], [-40, 0, -3], [0, 39.9, 90], [np.inf, 0, 0], [np.nan, 0, 0]]
+    frame = Frame(Scan(np.array(points, dtype=np.float32), np.zeros(7, dtype=np.float32)))
+    bands = {name: np.flatnonzero(mask).tolist() for name, mask in distance_bands(frame).items()}
+    assert bands == {"0-20 m": [0, 1], "20-40 m": [2, 4], "40+ m": [3, 5]}
 
 
 def test_confusion_counts_by_hand():
