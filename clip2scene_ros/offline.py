@@ -213,8 +213,8 @@ def evaluate_bag(
     return result
 
 
-def truth_frames(bag: BagReader, class_set: ClassSet, topic: str = "") -> Iterator[Frame]:
-    """Return the frames of an open bag, their labels given in terms of `class_set`.
+def truth_frames(bag: BagReader, class_set: ClassSet, topic: str = "", *, images: bool = True) -> Iterator[Frame]:
+    """Return the frames of an open bag, their labels given in terms of `class_set`; without `images` no views.
 
     Raises:
         BadBag: at once, when the bag has no ground truth or its classes are all unknown to `class_set`.
@@ -227,7 +227,7 @@ def truth_frames(bag: BagReader, class_set: ClassSet, topic: str = "") -> Iterat
             "`clip2scene world` writes it; a bag without it can be labelled with `clip2scene segment`.",
         )
     table = _class_ids(bag, class_set)
-    return (_with_class_ids(frame, table) for frame in bag.frames(topics))
+    return (_with_class_ids(frame, table) for frame in bag.frames(topics, images=images))
 
 
 def recorded_labels(bag: BagReader, frames: Iterable[Frame]) -> Iterator[Labelled]:

@@ -1,0 +1,111 @@
+"""Frames of recorded bags in any order: each bag is read once, in its own order, into the training cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.errors import BadBag, BadDataset
+from clip2scene_ros.files import whole_file
+from clip2scene_ros.frame import Frame
+from clip2scene_ros.io.bag_frames import BagTopics
+from clip2scene_ros.io.bag_reader import BagReader
+from clip2scene_ros.offline import truth_frames
+from clip2scene_training.datasets.cache import load_frame, save_frame, user_cache
+
+
+class BagDataset:
+    """All scans of some bags: `len(dataset)` of them, `dataset[i]` the i-th, in any order at equal cost.
+
+    A compressed bag cannot be read in any order at a bearable cost, so its frames are kept in the cache, named after
+    the bag's path, size and time of change.
+
+    Args:
+        bags: paths of rosbag2 folders or files; frames come in their order.
+        cache_dir: where frames are kept; made when absent. None takes `clip2scene_ros/bags` in the user's cache.
+        class_set: the classes in whose terms labels are given, matched by name; None leaves labels as recorded and
+            takes bags without ground truth as well.
+        with_images: also keep and give the camera images.
+        topic: the clouds' topic; empty takes the only one.
+
+    Attributes:
+        scenes: name of each frame's scene, which is its bag.
+
+    Raises:
+        BadBag: a bag cannot be read; with a class set, it has no ground truth or none of the classes.
+    """
+
+    def __init__(
+        self,
+        bags: str | Path | Sequence[str | Path],
+        cache_dir: str | Path | None = None,
+        *,
+        class_set: ClassSet | None = None,
+        with_images: bool = False,
+        topic: str = "",
+    ) -> None:
+        self.class_set, self.with_images, self.topic = class_set, with_images, topic
+        self._folder = Path(cache_dir) if cache_dir is not None else user_cache("bags")
+        paths = [Path(bag) for bag in ([bags] if isinstance(bags, str | Path) else bags)]
+        self._stems, self.scenes = [], []
+        for path in paths:
+            key = self._key(path)
+            count = self._frames_kept(path, key)
+            self._stems += [self._stem(key, number) for number in range(count)]
+            self.scenes += [path.name] * count
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return len(self._stems)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Return frame `index`, read from its own files.
+
+        Raises:
+            BadDataset: a file of the cache is damaged.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"Expected a frame in 0..{len(self) - 1}, but got {index}.")
+        return load_frame(self._stems[index], with_images=self.with_images)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield all frames in order."""
+        return (self[i] for i in range(len(self)))
+
+    def _key(self, path: Path) -> str:
+        """Return a name for everything the frames of a bag depend on."""
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        try:
+            facts = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        except OSError as error:
+            raise BadBag("missing", f"No bag at {path}: {error.strerror}.") from error
+        classes = "" if self.class_set is None else self.class_set.to_json()
+        what = json.dumps([str(path.resolve()), facts, classes, self.with_images, self.topic])
+        return f"{path.stem}_{hashlib.sha256(what.encode()).hexdigest()[:16]}"
+
+    def _stem(self, key: str, number: int) -> Path:
+        return self._folder / f"bag_{key}_{number:06d}"
+
+    def _frames_kept(self, path: Path, key: str) -> int:
+        """Return how many frames of a bag are in the cache, where they are put if need be."""
+        note = self._folder / f"bag_{key}.json"  # written last: where it is, all frames are
+        if not note.is_file():
+            count = -1
+            for count, frame in enumerate(self._read(path)):
+                save_frame(self._stem(key, count), frame)
+            with whole_file(note) as file:
+                file.write(json.dumps({"frames": count + 1}).encode())
+        try:
+            return int(json.loads(note.read_bytes())["frames"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadDataset("cache", f"{note} does not say how many frames there are; delete it.") from error
+
+    def _read(self, path: Path) -> Iterator[Frame]:
+        with BagReader(path) as bag:
+            if self.class_set is None:
+                yield from bag.frames(BagTopics(points=self.topic), images=self.with_images)
+            else:
+                yield from truth_frames(bag, self.class_set, self.topic, images=self.with_images)
