@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -208,21 +209,23 @@ def test_augmentation_is_on_by_default():
 def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config, tmp_path, monkeypatch, capsys):
     asked = []
 
-    def streets(seeds, sweeps, cache):
-        asked.append((seeds, sweeps, str(cache)))
+    def streets(split, seeds, cache):
+        asked.append((split, seeds, cache))
         return Street(2, seed=len(asked))
 
     monkeypatch.setattr(options, "streets", streets)
     out = tmp_path / "student.safetensors"
-    arguments = ["--out", str(out), "--world-seeds", "3:5", "--sweeps", "2", "--cache", "c", "--steps", "2"]
+    arguments = ["--out", str(out), "--world-seeds", "3:5", "--cache", "c", "--steps", "2"]
     settings = ["--class-set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
     assert options.main([*arguments, *settings]) == 0
-    assert asked == [(range(3, 5), 2, "c"), (range(100_000, 100_016), 2, "c")]
+    assert asked == [("train", "3:5", Path("c")), ("val", None, Path("c"))]
     _, card = load_checkpoint(out)
     assert card.network.width == 0.25
     assert card.created_by.startswith("clip2scene finetune --out")
     assert "mIoU" in capsys.readouterr().out
     with pytest.raises(BadConfig, match="steps"):
         options.main([*arguments, "--steps", "none"])
-    with pytest.raises(BadConfig, match="at least one sweep"):
-        options.main([*arguments, "--sweeps", "0"])
+    monkeypatch.undo()
+    for wrong, word in ((["--split", "all"], "train, val, test, ood"), (["--world-seeds", "5"], "A:B")):
+        with pytest.raises(BadConfig, match=word):
+            options.main([*arguments, *wrong])

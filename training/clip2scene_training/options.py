@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 examples:
-  clip2scene finetune --world-seeds 0:160 --val-world-seeds 100000:100016 --out runs/demo.safetensors
-  clip2scene finetune --out runs/wide.safetensors --network.width 1.5 --steps 3000 --resume"""
+  clip2scene finetune --out runs/student.safetensors --workers 1 --eval-every 500
+  clip2scene finetune --world-seeds 0:20 --val-world-seeds 100000:100004 --out runs/quick.safetensors --steps 200
+  clip2scene finetune --data drives/*.mcap --val-data later.mcap --out runs/mine.safetensors --resume"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,10 +33,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--world-seeds", default="0:160", metavar="A:B", help="streets to learn (%(default)s)")
-    parser.add_argument("--val-world-seeds", default="100000:100016", metavar="A:B", help="judged by (%(default)s)")
-    parser.add_argument("--sweeps", type=int, default=6, metavar="N", help="sweeps of each street (%(default)s)")
-    parser.add_argument("--cache", type=Path, default=Path("runs/world"), help="keeps the streets (%(default)s)")
+    parser.add_argument("--split", default="train", metavar="NAME", help="scenes of the world to learn (%(default)s)")
+    parser.add_argument("--val-split", default="val", metavar="NAME", help="scenes to be judged by (%(default)s)")
+    parser.add_argument("--world-seeds", metavar="A:B", help="other seeds than the split's, B excluded")
+    parser.add_argument("--val-world-seeds", metavar="A:B", help="other seeds than the split's to be judged by")
+    parser.add_argument("--data", nargs="+", type=Path, metavar="BAG", help="learn bags with ground truth instead")
+    parser.add_argument("--val-data", nargs="+", type=Path, metavar="BAG", help="be judged by bags instead")
+    parser.add_argument("--cache", type=Path, help="folder that keeps frames (runs/world, for bags the user's cache)")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="checkpoint to write (.safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     group = parser.add_argument_group("settings")
@@ -50,31 +55,56 @@ def main(argv: Sequence[str]) -> int:
     given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig())}
     given = {name: text for name, text in given.items() if text is not None}
     config = with_settings(FinetuneConfig(), parsed(given))
-    if args.sweeps < 1:
-        raise BadConfig("sweeps", f"Expected at least one sweep of each street, but got --sweeps {args.sweeps}.")
-    seeds, val_seeds = seed_range(args.world_seeds), seed_range(args.val_world_seeds)
+    train, val = (
+        bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache)
+        for paths, split, seeds in (
+            (args.data, args.split, args.world_seeds),
+            (args.val_data, args.val_split, args.val_world_seeds),
+        )
+    )
     from clip2scene_ros.report import table
     from clip2scene_training.finetune import finetune
 
-    train, val = (streets(chosen, args.sweeps, args.cache) for chosen in (seeds, val_seeds))
     command = shlex.join(["clip2scene", "finetune", *argv])
     sys.stdout.write(table(finetune(train, val, config, args.out, resume=args.resume, command=command)) + "\n")
     return 0
 
 
-def streets(seeds: range, sweeps: int, cache: Path) -> FrameDataset:
-    """Return the frames of some streets of the world, generated where they are not in the cache."""
+def bags(paths: Sequence[Path], class_set: str, cache: Path | None) -> FrameDataset:
+    """Return the labelled frames of some bags, their labels in terms of a class set."""
+    from clip2scene_ros.classes import load_class_set
+    from clip2scene_training.datasets.bags import BagDataset
+
+    return BagDataset(paths, cache, class_set=load_class_set(class_set))
+
+
+def streets(name: str, seeds: str | None, cache: Path | None) -> FrameDataset:
+    """Return the frames of a split of the world, generated where they are not in the cache.
+
+    Args:
+        name: of the split.
+        seeds: `A:B` to take other scenes than the split's, None for its own.
+        cache: where frames are kept; None takes `runs/world`.
+
+    Raises:
+        BadConfig: no such split, or seeds that are no range.
+    """
+    chosen = None if seeds is None else seed_range(seeds)
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     from clip2scene_training.datasets.world import WorldDataset
+    from clip2scene_training.world.splits import SPLITS
 
-    with tqdm(desc=f"streets {seeds.start}:{seeds.stop}", unit="street") as bar:
+    if name not in SPLITS:
+        raise BadConfig("split", f"Expected a split of {', '.join(SPLITS)}, but got {name!r}.")
+    split = SPLITS[name] if chosen is None else replace(SPLITS[name], seeds=chosen)
+    with tqdm(desc=f"scenes of {name}", unit="scene") as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        return WorldDataset(seeds, sweeps, cache, progress=show)
+        return WorldDataset(split, cache_dir=cache or Path("runs/world"), progress=show)
 
 
 def parsed(given: dict[str, str]) -> dict[str, Any]:
