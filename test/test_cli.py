@@ -236,6 +236,9 @@ def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, 
         assert "mIoU" in run.stdout
         reports.append(json.loads((tmp_path / name / "report.json").read_text()))
         assert (tmp_path / name / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+        page = (tmp_path / name / "report.html").read_text()
+        assert f">{100 * reports[-1]['miou']:.1f}</h1>" in page
+        assert page.count("data:image/jpeg") == 1
     first, second = reports
     assert first == read_report(tmp_path / "one" / "report.json")
     assert list(first) == list(KEYS)
