@@ -50,17 +50,20 @@ class Frontage:
         found: list[float] = []
         for low, high in self.stretches(gap_m, past_m):
             s = np.arange(low + pitch_m / 2, high - 0.2 * pitch_m, pitch_m)
-            found += [float(v) for v in s + self.rng.uniform(-jitter, jitter, len(s)) * pitch_m * 0.5]
+            moved = s + self.rng.uniform(-jitter, jitter, len(s)) * pitch_m * 0.5
+            found += [float(v) for v in np.clip(moved, low, max(low, high))]
         return found
 
-    def some_s(self, gap_m: float, past_m: float = 0.0) -> float:
-        """Return any position along s that is free of the side road."""
-        spans = [(low, high) for low, high in self.stretches(gap_m, past_m) if high > low]
-        if not spans:
-            return self.block.start_m + 1.0
-        lengths = np.array([high - low for low, high in spans])
-        low, high = spans[int(self.rng.choice(len(spans), p=lengths / lengths.sum()))]
-        return float(self.rng.uniform(low, high))
+    def spread(self, count: int, gap_m: float) -> list[float]:
+        """Return `count` positions along s, one in each of as many equal parts of what is free of the side road."""
+        spans = [(low, high) for low, high in self.stretches(gap_m) if high > low]
+        lengths = np.cumsum([0.0] + [high - low for low, high in spans])
+        found = []
+        for k in range(count if spans else 0):
+            way = (k + self.rng.random()) / count * lengths[-1]
+            i = int(np.searchsorted(lengths[1:-1], way))
+            found.append(float(spans[i][0] + way - lengths[i]))
+        return found
 
     def quota(self, rate: float, tag: int) -> int:
         """Return how many of something this side has: `rate` on average, spread evenly over the scenes."""

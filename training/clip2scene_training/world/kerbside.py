@@ -19,7 +19,7 @@ def furniture(f: Frontage) -> None:
             f.put(Label.MANMADE, f.assets.lamp_post(rng), s, 0.45)
         elif rng.random() < 0.4:
             f.put(Label.MANMADE, f.assets.utility_pole(rng), s, 0.5)
-    for s in f.spots(16.0, gap_m=3.0, jitter=0.9):
+    for s in f.spots(16.0, gap_m=5.0, jitter=0.9):
         _something_small(f, s)
     low, high = f.stretches(4.0)[0]
     if rng.random() < 0.25 and high - low > 6:
@@ -106,7 +106,7 @@ def roadworks(f: Frontage) -> None:
         for k, s in enumerate(np.linspace(first, last, 6)):
             f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), float(s), -width * (k + 1) / 6 + 0.2, on_road=True)
     barrier_row(f, low + 6.5, high - 6.5, 0.25 - width)
-    if rng.random() < 0.6:
+    if rng.random() < 0.35:
         turn = np.pi * (rng.random() < 0.5) + rng.normal(0, 0.1)
         make = f.assets.roller if rng.random() < 0.5 else f.assets.construction_vehicle
         f.put(Label.CONSTRUCTION_VEHICLE, make(rng), rng.uniform(low + 11, high - 10), 1.6 - width / 2, turn=turn)

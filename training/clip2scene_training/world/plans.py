@@ -94,12 +94,12 @@ BANKS: dict[str, tuple[float, float, float, float]] = {
 
 THEMES: tuple[dict[str, float], ...] = (
     {"urban": 3.0},
-    {"works": 2.0, "urban": 1.0},
+    {"works": 1.2, "urban": 1.0},
     {"suburb": 3.0},
     {"industrial": 3.0},
     {"park": 2.0, "suburb": 1.0},
     {"parking": 2.5, "urban": 0.5},
-    {"works": 1.5, "industrial": 1.5},
+    {"works": 0.8, "industrial": 1.5},
     {"urban": 1.5, "park": 1.5},
 )
 """What a scene has more of. Scenes with consecutive seeds take them in turn, so that no split lacks any."""

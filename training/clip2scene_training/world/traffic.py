@@ -20,8 +20,8 @@ NEAREST_M = 14.0
 """Gap along the road between the vehicle and others that follow its speed, so that nobody collides."""
 SIDE_M = 55.0
 """Vehicles in side roads are met within this distance of the street."""
-CYCLISTS = 0.12
-"""Cyclists that start in one side of a block, on average."""
+CYCLISTS, ONCOMING_CYCLISTS = 0.4, 0.06
+"""Cyclists in a side road, and oncoming ones that start in a block, on average."""
 
 
 def actors(town: Town, ego: Ego, config: WorldConfig) -> list[Actor]:
@@ -45,14 +45,14 @@ def _traffic_vehicle(town: Town, rng: np.random.Generator) -> list[tuple[Label, 
     draw = rng.random()
     if draw < 0.60:
         found = [(Label.CAR, town.assets.car(rng), 0.0)]
-    elif draw < 0.85:
+    elif draw < 0.86:
         found = [(Label.TRUCK, town.assets.truck(rng), 0.0)]
-    elif draw < 0.94:
+    elif draw < 0.955:
         found = [(Label.BUS, town.assets.bus(rng), 0.0)]
     else:
         found = [(Label.MOTORCYCLE, town.assets.motorcycle(rng, rider=True), 0.0)]
     label, mesh, _ = found[0]
-    if label in (Label.TRUCK, Label.CAR) and rng.random() < (0.14 if label == Label.TRUCK else 0.02):
+    if label in (Label.TRUCK, Label.CAR) and rng.random() < (0.34 if label == Label.TRUCK else 0.02):
         towed = town.assets.trailer(rng)
         gap = (float(mesh.bounds[1, 0] - mesh.bounds[0, 0]) + float(towed.bounds[1, 0] - towed.bounds[0, 0])) / 2 + 0.4
         found.append((Label.TRAILER, towed, gap))
@@ -98,12 +98,17 @@ def _oncoming(town: Town, config: WorldConfig) -> Iterator[list[Actor]]:
 
 
 def _cyclists(town: Town, config: WorldConfig) -> Iterator[list[Actor]]:
-    """Cyclists keep to the outer edge of the oncoming lanes, away from the sensors."""
-    if town.closed == 1:
-        return
-    for block in town.blocks:
+    """Cyclists ride away along side roads; a few come along the outer edge of the oncoming lanes."""
+    for block, side, road in town.side_roads():
+        rng, sign = generator(town.seed, 17, block.index + 1000, side), 2 * side - 1
+        for _ in range(quota(town.seed, block, side, CYCLISTS * config.traffic, 6)):
+            edge, near = road.s_m + sign * (road.half_m - 0.5), sign * (town.half_m(side) + 3.0)
+            corners = np.array([[edge, near], [edge, near + sign * SIDE_M]])
+            route = Route(corners, float(rng.uniform(3.0, 5.0)), float(rng.uniform(-6.0, 0.0)))
+            yield [Actor(Label.BICYCLE, town.assets.bicycle(rng, rider=True), (edge, near), route=route)]
+    for block in town.blocks if town.closed != 1 else ():
         rng = generator(town.seed, 11, block.index + 1000)
-        for _ in range(quota(town.seed, block, 1, CYCLISTS * 2 * config.traffic, 6)):
+        for _ in range(quota(town.seed, block, 1, ONCOMING_CYCLISTS * config.traffic, 7)):
             mesh, s = town.assets.bicycle(rng, rider=True), rng.uniform(block.start_m, block.end_m)
             yield [Actor(Label.BICYCLE, mesh, (s, town.lanes_m - 0.35), -rng.uniform(3.5, 5.5), turn=np.pi)]
 

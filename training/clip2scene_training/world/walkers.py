@@ -10,7 +10,7 @@ from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.motion import Actor, Route
 from clip2scene_training.world.town import TOP_SPEED, Town, generator
 
-APART_M = 15.0
+APART_M = 18.0
 """Mean distance between groups on one sidewalk."""
 
 

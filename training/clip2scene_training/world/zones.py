@@ -85,7 +85,7 @@ def _industrial(f: Frontage) -> None:
     _row_of_buildings(f, f.assets.hall, (20, 40), (15, 28), (19.0, 24.0), (4.0, 12.0))
     for s in f.spots(9.0, gap_m=6.0, past_m=5.0):
         if f.rng.random() < 0.6:
-            label, mesh = heavy(f, (0.50, 0.16, 0.16, 0.18))
+            label, mesh = heavy(f, (0.46, 0.19, 0.15, 0.20))
             turn = np.pi / 2 * f.rng.choice([-1, 1])
             f.put(label, mesh, s, f.edge + f.rng.uniform(10.5, 11.5), turn=turn)
 
@@ -109,8 +109,11 @@ def _car_park(f: Frontage) -> None:
 
 
 def _works(f: Frontage) -> None:
-    for low, high in f.stretches(1.0, past_m=f.walk + 0.5):
-        barrier_row(f, low, high, f.edge + 0.6)
+    if f.rng.random() < 0.6:
+        for low, high in f.stretches(1.0, past_m=f.walk + 0.5):
+            barrier_row(f, low, high, f.edge + 0.6)
+    else:
+        _boundary(f, f.edge + 0.6, 0.8)
     for low, high in f.stretches(5.0, past_m=6.0):
         if high - low < 6:
             continue
