@@ -35,7 +35,7 @@ PLAY = range(200_000, 200_400)
 NEAR_M = 25.0
 """A side road so near counts as a crossing."""
 SKY = (70, 130, 180)
-TITLE_PX, PAD_PX, VIEW_PX = 30, 8, (400, 225)
+TITLE_PX, PAD_PX, VIEW_PX = 30, 8, (352, 198)
 
 Wanted = Callable[[Town, "Place"], bool]
 
@@ -96,7 +96,7 @@ def draw(path: Path) -> list[dict[str, object]]:
         what = {"title": kind.title, "seed": seed, "key_frame": key, "settings": kind.split, "weather": kind.weather}
         chosen.append(what)
         tiles.append(tile(kind, seed, key, config))
-    rows = [np.hstack(tiles[i : i + 2]) for i in range(0, len(tiles), 2)]
+    rows = [np.hstack(tiles[i : i + 3]) for i in range(0, len(tiles), 3)]
     sheet = Image.fromarray(np.vstack([*rows, legend(rows[0].shape[1])]))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, quality=86)
