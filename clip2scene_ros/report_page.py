@@ -89,13 +89,18 @@ def _headline(report: Report, mean: str) -> str:
 
 
 def _absent(report: Report) -> str:
-    names = report["absent"]
-    if not names:
-        return "Every class occurs or is predicted; all count in the mean."
-    return (
-        f"{len(names)} of {len(report['iou'])} classes neither occur nor are predicted, "
-        f"and are left out of the mean: {', '.join(names)}."
+    """Return in words which classes have no IoU, and which have 0 for being predicted where none is."""
+    names, invented = (
+        report["absent"],
+        [name for name, value, points in _class_rows(report) if value == 0 and not points],
     )
+    text = "Every class occurs or is predicted; all count in the mean."
+    if names:
+        text = (
+            f"{len(names)} of {len(report['iou'])} classes neither occur nor are predicted, "
+            f"and are left out of the mean: {', '.join(names)}."
+        )
+    return text + (f" Predicted though they never occur, and so 0: {', '.join(invented)}." if invented else "")
 
 
 def _class_rows(report: Report) -> list[tuple[str, float | None, int]]:

@@ -174,6 +174,14 @@ def test_the_page_shows_the_numbers_in_words():
     assert len(shown) >= 2  # as a bar and in the column of all points
 
 
+def test_a_class_that_is_only_predicted_is_told_apart_from_an_absent_one():
+    evaluation = an_evaluation()
+    evaluation.matrix[0, 3] += 1
+    evaluation.scenes = {}
+    words = " ".join(Elements(page(a_report(evaluation))).words)
+    assert "all count in the mean. Predicted though they never occur, and so 0: bicycle." in words
+
+
 def test_the_page_asks_nothing_of_the_network_and_runs_nothing(tmp_path):
     evil = "\"><script src='https://evil.example/x.js'></script><img src=x onerror=alert(1)>"
     report = a_report(
