@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clip2scene_ros.frame import Array
+from clip2scene_training.world.config import WEATHER
 from clip2scene_training.world.town import generator
 
 Span = tuple[float, float]
@@ -84,7 +85,13 @@ class Appearance:
 
 
 def appearance(seed: int, weather: str = "any") -> Appearance:
-    """Return the light of a scene; `weather` is one of `config.WEATHER`."""
+    """Return the light of a scene; `weather` is one of `config.WEATHER`.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    if weather not in WEATHER:
+        raise ValueError(f"Expected `weather` to be one of {', '.join(WEATHER)}, but got {weather!r}.")
     rng = generator(seed, 13)
     weights = {"any": ANY, "night_or_fog": NIGHT_OR_FOG}.get(weather, {weather: 1.0})
     kind = str(rng.choice(list(weights), p=list(weights.values())))

@@ -29,7 +29,7 @@ class LidarConfig:
     intensity_gain: float = setting(1.0, "scales the reported intensity; makers calibrate it differently", low=0.01)
     intensity_gamma: float = setting(1.0, "exponent of the intensity before that; some compress it", low=0.1, high=2.0)
     roof_m: tuple[float, float, float] = setting(
-        (0.68, 0.48, 0.30), "the vehicle's roof hides what is under it: half length and width, how far below [m]"
+        (0.62, 0.48, 0.30), "the vehicle's roof hides what is under it: half length and width, how far below [m]"
     )
     motion_compensated: bool = setting(False, "true reports all points in the sensor frame at the stamp")
 
