@@ -139,6 +139,26 @@ def table(result: dict[str, Any]) -> str:
     )
 
 
+def report_table(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what `reality` found as a table of a report: `columns` and `rows`."""
+    scan, found = result["semantickitti"], result["agreement"]
+    rows = [
+        [
+            f"SemanticKITTI scan, {name}, mIoU of {len(MERGED)} merged classes",
+            _percent(band["miou"]),
+            f"{band['points']} points",
+        ]
+        for name, band in scan.items()
+    ]
+    for name, row in result["nuscenes"].items():
+        (low, high), points, boxes = row["points"]["interval"], row["points"], row["boxes"]
+        of = f"[{100 * low:.1f}, {100 * high:.1f}] of {points['of']} points; {boxes['right']} of {boxes['of']} boxes"
+        rows.append([f"nuScenes key frame, recall in boxes, {name}", _percent(points["share"]), of])
+    chance = f"of {found['points']} points; chance {_percent(found['chance'])}"
+    rows.append(["KITTI scans 94 and 95, points of one place that agree", _percent(found["agree"]), chance])
+    return {"columns": ["check", "%", "of how many"], "rows": rows}
+
+
 def _kitti_lines(bands: dict[str, Any]) -> list[str]:
     def row(title: str, cells: Iterable[str]) -> str:
         return f"  {title:<24}" + "".join(f"{cell:>10}" for cell in cells)
