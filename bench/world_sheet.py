@@ -1,7 +1,7 @@
 """What the world looks like: twelve scenes on one sheet, each chosen by what it has, not by how it looks.
 
-For each kind of scene it is the first of the split's seeds that has it: front camera, its classes, and the labelled
-scan from above, under a line that says which scene it is. Those of the unseen town are not from the `ood` split but
+For each kind of scene it is the first seed of val that has it (mist: of train): front camera, its classes, and the
+labelled scan from above, under a line that says which scene it is. Those of the unseen town are not from the `ood` split but
 from the seeds that are free for play, made with that split's settings.
 
     python bench/world_sheet.py world.jpg
@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +27,7 @@ from clip2scene_ros.drawing import BACKGROUND, FAINT, TEXT, font, legible
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.render import bird_view
 from clip2scene_training.world import Drive, WorldConfig, motion
+from clip2scene_training.world.appearance import appearance
 from clip2scene_training.world.splits import EVERY, FRAMES, SPLITS
 from clip2scene_training.world.town import Town, plan
 
@@ -42,8 +43,9 @@ Wanted = Callable[[Town, "Place"], bool]
 
 @dataclass(frozen=True)
 class Place:
-    """Where the vehicle is in the frame shown: `zones` beside it, whether a side road is near, works, a bend."""
+    """Light, and where the vehicle is: `zones` beside it, whether a side road is near, works, a bend."""
 
+    weather: str
     zones: tuple[str, str]
     crossing: bool
     works: bool
@@ -52,27 +54,26 @@ class Place:
 
 @dataclass(frozen=True)
 class Kind:
-    """One tile: its title, the split whose settings it has, its weather, and what must be there."""
+    """One tile: its title, the split whose settings it has, and what must be there."""
 
     title: str
     split: str
-    weather: str
     wanted: Wanted
 
 
 KINDS = (
-    Kind("day, urban", "val", "clear", lambda town, here: "urban" in here.zones),
-    Kind("overcast, crossing", "val", "overcast", lambda town, here: here.crossing),
-    Kind("road works", "val", "clear", lambda town, here: here.works),
-    Kind("car park", "val", "hazy", lambda town, here: "parking" in here.zones),
-    Kind("night, urban", "val", "night", lambda town, here: "urban" in here.zones),
-    Kind("dusk, two lanes each way", "val", "dusk", lambda town, here: town.lanes == 2),
-    Kind("suburb, bend", "val", "clear", lambda town, here: "suburb" in here.zones and here.bend),
-    Kind("park", "val", "overcast", lambda town, here: "park" in here.zones),
-    Kind("industrial, fog", "val", "fog", lambda town, here: "industrial" in here.zones),
-    Kind("unseen town, boulevard, day", "ood", "clear", lambda town, here: town.median_m > 2.5),
-    Kind("unseen town, cobbled, night", "ood", "night", lambda town, here: town.cobbled),
-    Kind("unseen town, fog", "ood", "fog", lambda town, here: here.crossing),
+    Kind("day, urban", "val", lambda town, here: here.weather == "clear" and "urban" in here.zones),
+    Kind("crossing", "val", lambda town, here: here.crossing),
+    Kind("road works", "val", lambda town, here: here.works),
+    Kind("car park", "val", lambda town, here: "parking" in here.zones),
+    Kind("night", "val", lambda town, here: here.weather == "night"),
+    Kind("dusk", "val", lambda town, here: here.weather == "dusk"),
+    Kind("suburb, bend", "val", lambda town, here: "suburb" in here.zones and here.bend),
+    Kind("park, overcast", "val", lambda town, here: here.weather == "overcast" and "park" in here.zones),
+    Kind("mist", "train", lambda town, here: here.weather == "mist"),
+    Kind("unseen: boulevard, night", "ood", lambda town, here: town.median_m > 2.5 and here.weather == "night"),
+    Kind("unseen: old town, cobbled", "ood", lambda town, here: town.cobbled),
+    Kind("unseen: crossing, fog", "ood", lambda town, here: here.crossing and here.weather == "fog"),
 )
 
 
@@ -93,7 +94,7 @@ def draw(path: Path) -> list[dict[str, object]]:
     tiles, chosen = [], []
     for kind in KINDS:
         seed, key, config = choose(kind, {c["seed"] for c in chosen})
-        what = {"title": kind.title, "seed": seed, "key_frame": key, "settings": kind.split, "weather": kind.weather}
+        what = {"title": kind.title, "seed": seed, "key_frame": key, "settings": kind.split}
         chosen.append(what)
         tiles.append(tile(kind, seed, key, config))
     rows = [np.hstack(tiles[i : i + 3]) for i in range(0, len(tiles), 3)]
@@ -106,21 +107,20 @@ def draw(path: Path) -> list[dict[str, object]]:
 def choose(kind: Kind, taken: set[object]) -> tuple[int, int, WorldConfig]:
     """Return the first free seed and key frame that have what is wanted, and the settings to drive with."""
     split = SPLITS[kind.split]
-    config = replace(split.config, weather=kind.weather)
     for seed in PLAY if kind.split == "ood" else split.seeds:
         if seed in taken:
             continue
-        town = plan(seed, config)
+        town, weather = plan(seed, split.config), appearance(seed, split.config.weather).kind
         for key in range(1, FRAMES):
-            if kind.wanted(town, _place(key, config, town)):
-                return seed, key, config
+            if kind.wanted(town, _place(key, split.config, town, weather)):
+                return seed, key, split.config
     raise LookupError(f"No scene of `{kind.split}` has {kind.title}.")
 
 
-def _place(key: int, config: WorldConfig, town: Town) -> Place:
+def _place(key: int, config: WorldConfig, town: Town, weather: str) -> Place:
     here = float(motion.ego(town).along(np.float64(key * EVERY / config.lidar.rate_hz)))
     block = next(b for b in town.blocks if b.start_m <= here + 8.0 < b.end_m)
-    return Place(block.zones, town.meets_side_road(here + 8.0, margin_m=NEAR_M), block.works is not None,
+    return Place(weather, block.zones, town.meets_side_road(here + 8.0, margin_m=NEAR_M), block.works is not None,
                  abs(block.curvature) > 0)  # fmt: skip
 
 
@@ -135,13 +135,12 @@ def tile(kind: Kind, seed: int, key: int, config: WorldConfig) -> Array:
     pictures = [Image.fromarray(a).resize(VIEW_PX, how) for a, how in (
         (view.image, Image.Resampling.BICUBIC), (colors[view.labels], Image.Resampling.NEAREST))]  # fmt: skip
     size = 2 * height + PAD_PX
+    weather = appearance(seed, config.weather).kind
     made = Image.new("RGB", (width + size + 3 * PAD_PX, size + TITLE_PX + 2 * PAD_PX), BACKGROUND)
     pen = ImageDraw.Draw(made)
     pen.text((PAD_PX, 6), kind.title, fill=TEXT, font=font(19))
     where = "play, as ood" if kind.split == "ood" else kind.split
-    says = (
-        f"seed {seed} ({where}), frame {key} · {kind.weather} · {config.lidar.beams} beams · {len(frame.scan)} points"
-    )
+    says = f"seed {seed} ({where}), frame {key} · {weather} · {config.lidar.beams} beams · {len(frame.scan)} points"
     pen.text((made.width - PAD_PX, 9), says, fill=FAINT, font=font(15), anchor="ra")
     for i, picture in enumerate(pictures):
         made.paste(picture, (PAD_PX, TITLE_PX + PAD_PX + i * (height + PAD_PX)))
