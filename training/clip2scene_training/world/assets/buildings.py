@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from clip2scene_ros.frame import Array
+from clip2scene_training.world.assets.palette import COMMON, pick
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Color, Mesh
 
 PLASTERS = np.array(
     [(0.78, 0.72, 0.60), (0.70, 0.70, 0.68), (0.76, 0.62, 0.48), (0.62, 0.66, 0.70), (0.72, 0.52, 0.42),
-     (0.84, 0.82, 0.76), (0.55, 0.52, 0.46), (0.66, 0.72, 0.62)]
+     (0.84, 0.82, 0.76), (0.55, 0.52, 0.46), (0.66, 0.72, 0.62), (0.30, 0.34, 0.26), (0.22, 0.23, 0.25),
+     (0.36, 0.34, 0.32), (0.44, 0.47, 0.38), (0.52, 0.30, 0.24), (0.74, 0.58, 0.24), (0.32, 0.40, 0.50)]
 )  # fmt: skip
 BRICKS = np.array([(0.46, 0.22, 0.16), (0.52, 0.32, 0.22), (0.38, 0.20, 0.17), (0.55, 0.42, 0.30)])
 ROOFS = np.array([(0.40, 0.18, 0.12), (0.25, 0.23, 0.23), (0.32, 0.22, 0.18), (0.20, 0.22, 0.25)])
@@ -18,9 +20,11 @@ PANE = np.array((0.10, 0.13, 0.17))
 
 
 def _skin(rng: np.random.Generator) -> tuple[Material, Color]:
-    if rng.random() < 0.4:
-        return Material.BRICK, tuple(BRICKS[rng.integers(len(BRICKS))] * rng.uniform(0.85, 1.15))
-    return Material.PLASTER, tuple(np.clip(PLASTERS[rng.integers(len(PLASTERS))] * rng.uniform(0.8, 1.1), 0, 0.95))
+    """Return what a building's walls are made of."""
+    if rng.random() < 0.35:
+        return Material.BRICK, pick(rng, BRICKS, 0.15)
+    material = (Material.PLASTER, Material.CONCRETE, Material.WOOD, Material.METAL)
+    return material[rng.choice(4, p=[0.7, 0.14, 0.08, 0.08])], pick(rng, PLASTERS, 0.2)
 
 
 def _grid(
@@ -39,7 +43,7 @@ def _grid(
     wide, tall = min(size[0], bay * 0.8) / 2 * along, np.array([0, 0, min(size[1], floor * 0.8) / 2])
     frame = np.stack([center - 1.12 * wide - 1.08 * tall, center + 1.12 * wide - 1.08 * tall,
                       center + 1.12 * wide + 1.08 * tall, center - 1.12 * wide + 1.08 * tall], axis=1)  # fmt: skip
-    b.quads(frame - 0.015 * out, Material.PLASTER, (0.80, 0.79, 0.76))
+    b.quads(frame - 0.015 * out, Material.PLASTER, (0.80, 0.79, 0.76) if rng.random() < 0.6 else pick(rng, COMMON))
     panes = np.stack([center - wide - tall, center + wide - tall, center + wide + tall, center - wide + tall], axis=1)
     b.quads(panes, Material.WINDOW, np.clip(PANE * rng.uniform(0.5, 2.6, (len(panes), 1)), 0, 1))
 
@@ -91,7 +95,7 @@ def _shops(b: Builder, rng: np.random.Generator, width: float, ground: float) ->
     pitch = width / count
     for i in range(count):
         x = -width / 2 + (i + 0.5) * pitch
-        hue = tuple(rng.uniform(0.08, 0.75, 3))
+        hue = pick(rng, COMMON)
         b.box(
             (pitch * 0.82, 0.08, ground * 0.62), (x, 0.02, ground * 0.36), Material.WINDOW, PANE * rng.uniform(0.8, 2.5)
         )
@@ -107,7 +111,7 @@ def house(rng: np.random.Generator, width: float, depth: float) -> Mesh:
     eaves = rng.uniform(2.7, 3.1) * rng.integers(1, 3)
     ridge = eaves + rng.uniform(1.6, 3.2)
     material, color = _skin(rng)
-    tiles = tuple(ROOFS[rng.integers(len(ROOFS))] * rng.uniform(0.8, 1.2))
+    tiles = pick(rng, ROOFS, 0.2)
     b = Builder()
     b.box((width, depth, eaves), (0, -depth / 2, eaves / 2), material, color)
     b.prism([(-width / 2, eaves), (width / 2, eaves), (0.0, ridge)], depth / 2, material, color, y=-depth / 2)
@@ -120,20 +124,25 @@ def house(rng: np.random.Generator, width: float, depth: float) -> Mesh:
         b.quads(np.array(quad), Material.ROOF, tiles)
     size = (rng.uniform(0.9, 1.6), rng.uniform(1.0, 1.5))
     _storeys(b, rng, width, depth, 0.5, eaves, floor=2.7, bay=size[0] + rng.uniform(1.2, 2.2), size=size)
-    b.box(
-        (1.1, 0.1, 2.1), (rng.uniform(-0.25, 0.25) * width, 0.02, 1.05), Material.WOOD, tuple(rng.uniform(0.1, 0.5, 3))
-    )
+    b.box((1.1, 0.1, 2.1), (rng.uniform(-0.25, 0.25) * width, 0.02, 1.05), Material.WOOD, pick(rng, COMMON))
     b.box((0.6, 0.6, 1.6), (width * 0.2, -depth * 0.6, ridge), Material.BRICK, (0.42, 0.22, 0.17))
-    if rng.random() < 0.5:
-        b.box((2.8, 5.0, 2.6), (width / 2 + 1.4, -depth / 2, 1.3), material, color)
-        b.box((2.4, 0.06, 2.1), (width / 2 + 1.4, -depth / 2 + 2.51, 1.05), Material.METAL, (0.7, 0.7, 0.68))
+    if rng.random() < 0.6:
+        _garage(b, rng, width, depth)
     return b.mesh()
+
+
+def _garage(b: Builder, rng: np.random.Generator, width: float, depth: float) -> None:
+    """Add a garage beside a house, of a car's or a van's size, with its door to the street."""
+    material, color = _skin(rng)
+    tall = rng.uniform(2.2, 2.9)
+    b.box((2.8, 5.0, tall), (width / 2 + 1.4, -depth / 2, tall / 2), material, color)
+    b.box((2.4, 0.06, 2.0), (width / 2 + 1.4, -depth / 2 + 2.51, 1.0), Material.METAL, pick(rng, COMMON))
 
 
 def hall(rng: np.random.Generator, width: float, depth: float) -> Mesh:
     """Return a warehouse or a supermarket: ribbed metal, doors, a band of windows."""
     height = rng.uniform(4.5, 9.0)
-    color = np.array(((0.60, 0.62, 0.64), (0.45, 0.50, 0.55), (0.66, 0.60, 0.50), (0.50, 0.30, 0.25))[rng.integers(4)])
+    color = np.asarray(pick(rng, COMMON))
     b = Builder()
     b.box((width, depth, height), (0, -depth / 2, height / 2), Material.PLASTER, tuple(color))
     xs = np.arange(-width / 2, width / 2, 0.9)
@@ -141,8 +150,24 @@ def hall(rng: np.random.Generator, width: float, depth: float) -> Mesh:
     side, up = np.array([0.45, 0, 0]), np.array([0, 0, height])
     b.quads(np.stack([low, low + side, low + side + up, low + up], axis=1), Material.METAL, color * 0.9)
     for x in np.arange(-width / 2 + 3, width / 2 - 2, rng.uniform(5, 9)):
-        b.box((3.2, 0.12, 3.4), (x, 0.04, 1.7), Material.METAL, tuple(rng.uniform(0.3, 0.8, 3)))
+        b.box((3.2, 0.12, 3.4), (x, 0.04, 1.7), Material.METAL, pick(rng, COMMON))
     b.box((width * 0.9, 0.1, 0.7), (0, 0.02, height - 1.2), Material.WINDOW, PANE * 1.5)
     if rng.random() < 0.6:
-        b.box((rng.uniform(3, 8), 0.2, 1.2), (0, 0.15, height - 0.2), Material.PLASTIC, tuple(rng.uniform(0.1, 0.8, 3)))
+        b.box((rng.uniform(3, 8), 0.2, 1.2), (0, 0.15, height - 0.2), Material.PLASTIC, pick(rng, COMMON))
+    _yard(b, rng, width)
     return b.mesh()
+
+
+def _yard(b: Builder, rng: np.random.Generator, width: float) -> None:
+    """Add containers, crates and skips along a hall's front: flat sides of a lorry's height that are no lorry."""
+    for x in rng.uniform(-0.42, 0.42, int(rng.integers(0, 5))) * width:
+        kind, color = rng.integers(3), pick(rng, COMMON)
+        if kind == 0:
+            b.box((6.0, 2.44, 2.59), (x, 1.6, 1.3), Material.METAL, color)
+            for side in (-1, 1):
+                b.box((0.06, 2.3, 2.4), (x + side * 3.0, 1.6, 1.3), Material.PAINT, color)
+        elif kind == 1:
+            tall = rng.uniform(0.8, 2.2)
+            b.box((rng.uniform(1.2, 3.5), 1.6, tall), (x, 1.3, tall / 2), Material.WOOD, color)
+        else:
+            b.prism([(x - 1.4, 0), (x + 1.4, 0), (x + 1.8, 1.5), (x - 1.8, 1.5)], 0.85, Material.METAL, color, y=1.4)

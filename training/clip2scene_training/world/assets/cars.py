@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from clip2scene_training.world.assets.palette import COMMON, pick, soiled
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Color, Mesh
 
@@ -47,20 +48,25 @@ SHAPES = {
     "coupe": Shape((4.2, 4.6), (1.78, 1.90), (1.25, 1.36), 0.66, 0.58, 0.66, 0.66, 0.50, 0.34, 0.10),
     "micro": Shape((2.7, 3.4), (1.55, 1.66), (1.48, 1.58), 0.58, 0.56, 0.60, 0.82, 0.66, 0.10, 0.03),
     "delivery": Shape((4.8, 5.9), (1.95, 2.10), (2.10, 2.60), 0.52, 0.46, 0.53, 0.86, 0.74, 0.04, 0.01),
+    "compact": Shape((3.9, 4.4), (1.72, 1.84), (1.50, 1.68), 0.58, 0.55, 0.60, 0.79, 0.64, 0.08, 0.02),
+    "fastback": Shape((4.5, 5.0), (1.82, 1.95), (1.36, 1.46), 0.64, 0.56, 0.68, 0.70, 0.54, 0.30, 0.05),
+    "boxy": Shape((3.4, 4.7), (1.62, 1.95), (1.65, 2.05), 0.56, 0.53, 0.57, 0.76, 0.70, 0.03, 0.01),
 }
-SHAPE_WEIGHTS = np.array([5, 4, 3, 5, 3, 1, 1, 2]) / 24.0
+SHAPE_WEIGHTS = np.array([5, 4, 3, 5, 3, 1, 1, 2, 3, 2, 2]) / 31.0
+JITTER = ("belt", "hood", "trunk", "screen", "roof_front", "roof_rear")
+"""Shares of a shape that differ a little from car to car."""
 
 
 def paint(rng: np.random.Generator) -> Color:
-    """Return a body colour with a small variation."""
-    color = PAINTS[rng.choice(len(PAINTS), p=PAINT_WEIGHTS)] * rng.uniform(0.85, 1.1) + rng.uniform(-0.02, 0.02, 3)
-    return tuple(np.clip(color, 0.02, 0.95))
+    """Return a body colour: one that cars often have, or any that a town is found in."""
+    return pick(rng, PAINTS[rng.choice(len(PAINTS), p=PAINT_WEIGHTS)][None], 0.3, COMMON)
 
 
 def car(rng: np.random.Generator) -> Mesh:
     """Return a car of a random shape, size and colour."""
     name = str(rng.choice(list(SHAPES), p=SHAPE_WEIGHTS))
     shape = SHAPES[name]
+    shape = replace(shape, **{k: getattr(shape, k) + rng.uniform(-0.018, 0.018) for k in JITTER})
     length, width, height = rng.uniform(*shape.length), rng.uniform(*shape.width), rng.uniform(*shape.height)
     color = paint(rng)
     b = Builder()
@@ -72,7 +78,24 @@ def car(rng: np.random.Generator) -> Mesh:
     lights(b, length, width, height * shape.hood * 0.82)
     if name == "sedan" and rng.random() < 0.15:
         b.box((0.35, 0.5, 0.14), (0.0, 0.0, height + 0.06), Material.LAMP, (0.9, 0.75, 0.2))
-    return b.mesh()
+    elif name not in ("coupe", "fastback") and rng.random() < 0.2:
+        _on_the_roof(b, rng, length, width, height)
+    return soiled(b.mesh(), rng)
+
+
+def _on_the_roof(b: Builder, rng: np.random.Generator, length: float, width: float, height: float) -> None:
+    """Add bars across the roof, and a box, luggage or a ladder on them."""
+    x, half = -0.12 * length, width / 2 - 0.24
+    for dx in (-0.45, 0.45):
+        b.box((0.06, 2 * half, 0.06), (x + dx, 0, height + 0.06), Material.METAL, DARK)
+    kind, color = rng.integers(3), pick(rng, COMMON)
+    if kind == 0:
+        b.ball((0.95, 0.38, 0.2), (x, 0.12, height + 0.24), Material.PLASTIC, color)
+    elif kind == 1:
+        b.box((1.1, 1.6 * half, 0.3), (x, 0, height + 0.24), Material.CLOTH, color)
+    else:
+        for side in (-1, 1):
+            b.box((0.55 * length, 0.06, 0.08), (x, side * 0.25, height + 0.13), Material.METAL, (0.6, 0.6, 0.58))
 
 
 def _body(
@@ -87,6 +110,8 @@ def _body(
     ]  # fmt: skip
     edge, full = width / 2 - 0.05, width / 2
     b.prism(outline, [edge, edge, full, full, edge, edge, edge, edge, full], Material.PAINT, color)
+    for x in (-0.31 * length, 0.32 * length):  # wheel arches
+        b.box((0.74, width + 0.012, 0.5), (x, 0, clearance + 0.24), Material.PLASTIC, DARK)
     b.box((length * 0.86, width + 0.015, 0.14), (0, 0, clearance + 0.07), Material.PLASTIC, DARK)
 
 
@@ -108,7 +133,7 @@ def _cabin(
         b.tube((middle, side * low, belt), (middle, side * high, top), 0.05, Material.PLASTIC, DARK, sides=4)
         b.box((0.12, 0.16, 0.12), (x["screen"] - 0.25, side * (width / 2 + 0.04), belt + 0.08), Material.PAINT, color)
     if blind:
-        back = [(x["rear"], belt), (middle + 0.3, belt), (middle + 0.3, top), (x["roof_rear"], top)]
+        back = [(x["rear"] - 0.02, belt), (middle + 0.3, belt), (middle + 0.3, top), (x["roof_rear"] - 0.02, top)]
         b.prism(back, [low + 0.02, low + 0.02, high + 0.02, high + 0.02], Material.PAINT, color)
 
 

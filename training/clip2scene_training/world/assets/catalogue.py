@@ -12,6 +12,7 @@ from clip2scene_training.world.assets import (
     buildings,
     cars,
     furniture,
+    machines,
     people,
     plants,
     trucks,
@@ -24,6 +25,7 @@ from clip2scene_training.world.assets import (
     unseen_street,
     unseen_trucks,
     unseen_works,
+    works,
 )  # fmt: skip
 from clip2scene_training.world.assets.people import Figure
 from clip2scene_training.world.mesh import Mesh
@@ -76,11 +78,11 @@ class Catalogue:
 
 
 SEEN = Catalogue(
-    cars.car, trucks.truck, trucks.bus, trucks.trailer, trucks.construction_vehicle, trucks.roller,
+    cars.car, trucks.truck, trucks.bus, trucks.trailer, machines.construction_vehicle, machines.roller,
     people.bicycle, people.motorcycle, people.pedestrian, plants.tree, plants.street_tree, plants.bush, plants.hedge,
     buildings.flats, buildings.house, buildings.hall, furniture.lamp_post, furniture.utility_pole,
     furniture.traffic_light, furniture.sign, furniture.bench, furniture.bin_or_box, furniture.shelter,
-    furniture.fence, furniture.wall, furniture.traffic_cone, furniture.barrier,
+    furniture.fence, furniture.wall, works.traffic_cone, works.barrier,
 )  # fmt: skip
 """What streets of training, validation and test are made of."""
 UNSEEN = Catalogue(

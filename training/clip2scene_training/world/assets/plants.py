@@ -5,24 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from clip2scene_ros.frame import Array
+from clip2scene_training.world.assets.palette import pick
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Mesh
 
 GREENS = np.array(
-    [
-        (0.13, 0.26, 0.07),
-        (0.20, 0.33, 0.10),
-        (0.10, 0.20, 0.08),
-        (0.28, 0.36, 0.12),
-        (0.36, 0.32, 0.12),
-        (0.17, 0.24, 0.05),
-    ]
-)
+    [(0.13, 0.26, 0.07), (0.20, 0.33, 0.10), (0.10, 0.20, 0.08), (0.28, 0.36, 0.12), (0.36, 0.32, 0.12),
+     (0.17, 0.24, 0.05)]
+)  # fmt: skip
+TURNED = np.array(
+    [(0.55, 0.22, 0.08), (0.62, 0.46, 0.12), (0.42, 0.14, 0.10), (0.40, 0.33, 0.22), (0.34, 0.30, 0.26),
+     (0.50, 0.42, 0.26), (0.34, 0.18, 0.20)]
+)  # fmt: skip
+"""Leaves in autumn, dry leaves, copper beech."""
+NEEDLES = np.array([(0.07, 0.17, 0.09), (0.16, 0.24, 0.20), (0.22, 0.20, 0.10), (0.12, 0.20, 0.06)])
 BARKS = np.array([(0.22, 0.16, 0.11), (0.32, 0.28, 0.24), (0.16, 0.12, 0.10)])
 
 
 def _green(rng: np.random.Generator) -> Array:
-    return np.asarray(np.clip(GREENS[rng.integers(len(GREENS))] * rng.uniform(0.8, 1.25), 0.02, 0.9))
+    """Return the colour of a plant's leaves; about a third are not green."""
+    return np.asarray(pick(rng, GREENS, 0.35, TURNED))
 
 
 def _leaves(rng: np.random.Generator, b: Builder, centers: Array, size: float, color: Array) -> None:
@@ -87,7 +89,7 @@ def _poplar(rng: np.random.Generator) -> Mesh:
 
 def _conifer(rng: np.random.Generator) -> Mesh:
     height, radius = rng.uniform(4, 11), rng.uniform(1.1, 2.2)
-    color = np.array((0.07, 0.17, 0.09)) * rng.uniform(0.8, 1.4)
+    color = np.asarray(pick(rng, NEEDLES))
     b = Builder()
     _trunk(rng, b, height * 0.9, 0.15)
     layers = int(rng.integers(5, 8))
@@ -128,26 +130,28 @@ def _young(rng: np.random.Generator) -> Mesh:
 
 
 def bush(rng: np.random.Generator) -> Mesh:
-    """Return a bush of one to three round clumps."""
-    color = _green(rng)
+    """Return a bush of one to four round clumps, knee-high to taller than a car."""
+    color, scale = _green(rng), rng.uniform(0.6, 1.3)
     b = Builder()
-    for _ in range(int(rng.integers(1, 4))):
-        size = np.array([rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.9), rng.uniform(0.35, 0.9)])
-        center = np.array([rng.normal(0, 0.4), rng.normal(0, 0.4), size[2] * 0.75])
+    for _ in range(int(rng.integers(1, 5))):
+        size = np.array([rng.uniform(0.4, 0.9), rng.uniform(0.4, 0.9), rng.uniform(0.35, 0.9)]) * scale
+        center = np.array([rng.normal(0, 0.45), rng.normal(0, 0.45), size[2] * 0.85])
         b.ball(size * 0.85, center, Material.FOLIAGE, color * rng.uniform(0.8, 1.1), roughness=0.25, rng=rng)
-        _leaves(rng, b, center + _shell(rng, 60) * size, 0.10, color)
+        _leaves(rng, b, center + _shell(rng, 55) * size, 0.10, color)
     return b.mesh()
 
 
 def hedge(rng: np.random.Generator, length: float) -> Mesh:
-    """Return a clipped hedge along x, centred."""
-    height, depth, color = rng.uniform(0.8, 2.0), rng.uniform(0.5, 0.9), _green(rng)
+    """Return a clipped hedge along x, centred: loose, or cut so close that its sides are as flat as a wall."""
+    height, depth, color = rng.uniform(0.7, 2.2), rng.uniform(0.4, 1.1), _green(rng)
     b = Builder()
-    b.box((length, depth * 0.9, height * 0.95), (0, 0, height * 0.47), Material.FOLIAGE, color)
-    n = int(60 * length * height / 3)
+    close = rng.random() < 0.45
+    fill = 1.0 if close else 0.9
+    b.box((length, depth * fill, height), (0, 0, height / 2), Material.FOLIAGE, color)
+    n = int((8 if close else 20) * length * height)
     box = np.array([length / 2, depth / 2, height / 2])
     spots = rng.uniform(-1, 1, (n, 3))
     spots[np.arange(n), rng.choice(3, n, p=[0.06, 0.64, 0.30])] = rng.choice([-1.0, 1.0], n)
     spots[:, 2] = np.where(spots[:, 2] == -1.0, 1.0, spots[:, 2])
-    _leaves(rng, b, spots * box + [0, 0, height / 2], 0.08, color)
+    _leaves(rng, b, spots * box + [0, 0, height / 2 + 0.06], 0.03 if close else 0.08, color)
     return b.mesh()

@@ -145,12 +145,14 @@ def bin_or_box(rng: np.random.Generator) -> Mesh:
         b.ball((0.13, 0.13, 0.12), (0, 0, 0.76), Material.PAINT, color)
         b.tube((0, -0.2, 0.5), (0, 0.2, 0.5), 0.07, Material.METAL, color, sides=6)
     elif kind == 4:
-        b.prism([(-1.3, 0.1), (1.3, 0.1), (1.7, 1.5), (-1.7, 1.5)], 0.75, Material.METAL, color, y=-0.3)
-        for x in (-0.9, 0.9):
-            b.box((0.15, 1.56, 1.2), (x, -0.3, 0.85), Material.METAL, color)
+        lid = [(1.2 * np.cos(a), 1.1 + 0.6 * np.sin(a)) for a in np.linspace(0, np.pi, 7)]
+        b.prism([(-1.1, 0.1), (1.1, 0.1), *lid], 0.7, Material.METAL, color, y=-0.3)
+        for x in (-0.8, 0.8):
+            b.box((0.12, 1.5, 1.0), (x, -0.3, 0.6), Material.METAL, color)
         b.box((2.2, 1.2, 0.1), (0, -0.3, 0.05), Material.METAL, BLACK)
     else:
-        b.box((rng.uniform(1.8, 3.0), 1.3, rng.uniform(1.6, 2.2)), (0, -0.25, 0.95), Material.CONCRETE, color)
+        tall = rng.uniform(1.6, 2.2)
+        b.box((rng.uniform(1.8, 3.0), 1.3, tall), (0, -0.25, tall / 2), Material.CONCRETE, color)
         b.box((0.8, 0.06, 1.5), (rng.uniform(-0.4, 0.4), 0.42, 0.85), Material.METAL, pick(rng, TOWN))
     return soiled(b.mesh(), rng, 0.6, 1.2)
 
@@ -210,7 +212,7 @@ def wall(rng: np.random.Generator, length: float) -> Mesh:
         b.box((length, 0.34, tall), (0, 0, tall / 2), Material.DIRT, color)
         for _ in range(int(5 * length)):
             size = rng.uniform(0.1, 0.28, 2)
-            tone = np.asarray(color) * rng.uniform(0.6, 1.3)
+            tone = np.clip(np.asarray(color) * rng.uniform(0.6, 1.3), 0, 1)
             at = (rng.uniform(-0.48, 0.48) * length, rng.choice([-0.15, 0.15]), rng.uniform(0.1, 0.95) * tall)
             b.ball((size[0], 0.09, 0.6 * size[1]), at, Material.CONCRETE, tone, detail=0)
         return b.mesh()
