@@ -1,8 +1,8 @@
 """What the world looks like: twelve scenes on one sheet, each chosen by what it has, not by how it looks.
 
 For each kind of scene it is the first seed of val that has it (mist: of train): front camera, its classes, and the
-labelled scan from above, under a line that says which scene it is. Those of the unseen town are not from the `ood` split but
-from the seeds that are free for play, made with that split's settings.
+labelled scan from above, under a line that says which scene it is. Those of the unseen town are not from the `ood`
+split but from the seeds that are free for play, made with that split's settings.
 
     python bench/world_sheet.py world.jpg
 """
