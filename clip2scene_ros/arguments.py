@@ -13,6 +13,9 @@ from clip2scene_ros.errors import BadConfig
 
 DEMO_SECONDS, WORLD_SECONDS, LONGEST_DRIVE_S = 8.0, 10.0, 3600.0
 WORLD_SEED = 200_000
+WORLD_SPLITS, WORLD_RIGS = ("train", "val", "test", "ood"), ("nuscenes", "unseen")
+WORLD_WEATHER = ("any", "clear", "hazy", "overcast", "dusk", "night", "fog", "night_or_fog")
+"""Spelt out here, so that `--help` need not load the world; a test keeps them equal to it."""
 """Streets from here on are learned from by nobody: training takes those from 0 on, its validation from 100 000 on."""
 
 DEMO_SEED = 200_005
@@ -92,12 +95,25 @@ def _add_world(commands: Any) -> None:  # noqa: ANN401
         commands,
         "world",
         "write a drive of the synthetic world as a bag",
-        "Write a drive of the synthetic world as a rosbag2 file: clouds, six cameras, calibration, odometry and\n"
-        "the true class of every point. The same seed makes the same drive.",
-        ("world drive.mcap", "world drive.mcap --seed 3 --seconds 20"),
+        "Write a drive of the synthetic world as a rosbag2 file: clouds, images, calibration, odometry and\n"
+        "the true class of every point. The same seed and options make the same drive.",
+        (
+            "world drive.mcap",
+            "world drive.mcap --seed 3 --seconds 20",
+            "world night.mcap --weather night --rig unseen --calibration-error 0.5",
+            "world ood.mcap --split ood",
+        ),
     )
     parser.add_argument("output", type=Path, metavar="OUT.mcap")
     _add_drive(parser, WORLD_SEED, WORLD_SECONDS)
+    group = parser.add_argument_group("world")
+    group.add_argument(
+        "--split", choices=WORLD_SPLITS, help="a scene of the benchmark: that of --seed, or the first; always 6 s"
+    )
+    group.add_argument("--rig", choices=WORLD_RIGS, help="nuScenes' sensors, or other ones mounted otherwise")
+    group.add_argument("--weather", choices=WORLD_WEATHER, help="light and air; `any` draws them by seed")
+    group.add_argument("--calibration-error", type=float, metavar="DEG", help="of each camera's reported direction (0)")
+    group.add_argument("--odometry-drift", type=float, metavar="SHARE", help="typical error of the distance (0.005)")
     _add_overwrite(parser)
 
 

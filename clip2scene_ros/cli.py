@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
 from clip2scene_ros.errors import BadConfig
@@ -37,6 +37,7 @@ def demo(args: argparse.Namespace) -> int:
     from clip2scene_ros.demo import DemoFolder, StageClock, labelled_frames, score
     from clip2scene_ros.nodes.replay import play_and_record, start_node
     from clip2scene_ros.report import headline, table, write_report
+    from clip2scene_ros.report_page import write_page
     from clip2scene_ros.viewer import open_viewer
 
     # All that can be wrong is found here, before the long work: extras, folder, checkpoint.
@@ -57,16 +58,17 @@ def demo(args: argparse.Namespace) -> int:
             )
         note(f"{played.labelled} of {played.sent} clouds labelled by the node, over DDS")
     with clock.stage("score") as note:
-        source = {"drive": made_by, "config": args.segmenter, "command": args.command_line}
+        source = {"drive": made_by, "config": args.segmenter, "notice": notice, "command": args.command_line}
         result, report = score(folder, class_set, played.latency_ms, **source)
         write_report(folder.report, report)
         note(f"{result.frames} scans against their ground truth")
     with clock.stage("picture") as note:
         _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}; {notice}.")
+        write_page(folder.page, report, {"The scan with most classes": folder.picture})
         note("the scan with most classes")
     clock.total()
     say(f"\n{table(report)}\n  from sending a cloud to receiving its labels, between two processes\n")
-    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.report}\n\n{notice}.")
+    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.page}\n\n{notice}.")
     with labelled_frames(folder, class_set) as labelled:
         viewer.show(labelled, class_set, notice)
     say(f"viewer:       {viewer.url} until Ctrl-C" if viewer.url else "")
@@ -77,8 +79,9 @@ def demo(args: argparse.Namespace) -> int:
 def world(args: argparse.Namespace) -> int:
     """Write a drive of the synthetic world as a bag."""
     _check_free(args, args.output)
+    config = _world_config(args)
     try:
-        _write_drive(args, args.output, args.overwrite)
+        _write_drive(args, args.output, args.overwrite, config)
     except KeyboardInterrupt as interrupt:
         if args.output.exists():
             interrupt.args = (f"{args.output} holds the drive up to there.",)
@@ -192,11 +195,33 @@ def _student(args: argparse.Namespace) -> Segmenter:
     return student
 
 
-def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool) -> None:
+def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool, config: Any = None) -> None:  # noqa: ANN401
     from clip2scene_training.world.bag import write_bag
 
     with Progress(args.quiet).counter("drive") as bar:
-        write_bag(path, args.seed, args.seconds, bar, overwrite=overwrite)
+        write_bag(path, args.seed, args.seconds, bar, overwrite=overwrite, config=config)
+
+
+def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldConfig, whose module is training's
+    """Return the settings that were asked for; a split also decides the seed, unless one was given, and the length."""
+    from clip2scene_ros.config import with_settings
+    from clip2scene_training.world.config import WorldConfig
+    from clip2scene_training.world.rigs import with_rig
+    from clip2scene_training.world.splits import SECONDS, SPLITS
+
+    config = WorldConfig()
+    if args.split:
+        split = SPLITS[args.split]
+        config, args.seconds = split.config, SECONDS
+        args.seed = split.seeds[0] if args.seed == arguments.WORLD_SEED else args.seed
+    if args.rig:
+        config = with_rig(config, args.rig)
+    asked = {
+        "weather": args.weather,
+        "calibration_error_deg": args.calibration_error,
+        "odometry_drift": args.odometry_drift,
+    }
+    return with_settings(config, {name: value for name, value in asked.items() if value is not None})
 
 
 def _world_version() -> dict[str, str]:

@@ -156,14 +156,17 @@ class BagFile:
         return next((ClassSet.from_json(message.data) for _, message in self.messages(CLASS_SET_TOPIC)), None)
 
     def world(self) -> dict[str, Any] | None:
-        """Return which drive of the synthetic world this is (`version`, `seed`, `seconds`), or None if it is none."""
+        """Return which drive of the synthetic world this is, or None if it is none.
+
+        That is `version`, `seed`, `seconds`, and `settings` where some are not the usual ones.
+        """
         if self.topics.get(WORLD_TOPIC, ("", 0))[0] != STRING:
             return None
         try:
             said = next((json.loads(message.data) for _, message in self.messages(WORLD_TOPIC)), None)
         except (ValueError, RecursionError):  # a topic of somebody else that has the same name
             return None
-        return said if isinstance(said, dict) and said.keys() == WORLD_KEYS else None
+        return said if isinstance(said, dict) and said.keys() - {"settings"} == WORLD_KEYS else None
 
     def _open_reader(self) -> Reader:
         if self._reader is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clip2scene_ros import arguments, cli
 from clip2scene_ros.frame import Frame, View
 from clip2scene_ros.geometry import project, visible
+from clip2scene_ros.io.bags import BagReader
 from clip2scene_training.world import Drive, Label, WorldConfig
 from clip2scene_training.world.appearance import ANY, KINDS, appearance
 from clip2scene_training.world.cameras import ImageTruth
@@ -344,3 +347,35 @@ def test_intensities_of_both_rigs_are_those_of_the_real_sensors(plain: Drive, un
 def test_unknown_weather_is_refused() -> None:
     with pytest.raises(ValueError, match=r"weather.*night_or_fog.*snow"):
         Drive(1, replace(SHORT, weather="snow"))
+
+
+def test_the_command_line_knows_the_worlds_splits_rigs_and_weather() -> None:
+    assert tuple(SPLITS) == arguments.WORLD_SPLITS
+    assert tuple(RIGS) == arguments.WORLD_RIGS
+    assert arguments.WORLD_WEATHER == WEATHER
+
+
+def test_the_command_line_writes_the_world_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "drive.mcap"
+    line = ["world", str(path), "--seconds", "0.1", "--seed", "3", "--rig", "unseen", "--weather", "night"]
+    line += ["--calibration-error", "0.5", "--odometry-drift", "0.1", "--quiet"]
+    assert cli.main(line) == 0
+    with BagReader(path) as bag:
+        made, topics = bag.world(), set(bag.topics)
+    assert made is not None
+    assert (made["seed"], made["seconds"]) == (3, 0.1)
+    settings = made["settings"]
+    asked = (settings["weather"], settings["calibration_error_deg"], settings["odometry_drift"])
+    assert asked == ("night", 0.5, 0.1)
+    assert len(settings["cameras"]) == 4
+    assert {f"/{c}/image/compressed" for c in ("cam_front", "cam_left", "cam_right", "cam_back")} <= topics
+
+
+def test_a_split_decides_seed_settings_and_length() -> None:
+    args = arguments.parse(["world", "x.mcap", "--split", "ood"])
+    config = cli._world_config(args)
+    assert config == SPLITS["ood"].config
+    assert (args.seed, args.seconds) == (SPLITS["ood"].seeds[0], config.duration_s)
+    args = arguments.parse(["world", "x.mcap", "--split", "val", "--seed", "100004", "--weather", "fog"])
+    assert cli._world_config(args) == replace(SPLITS["val"].config, weather="fog")
+    assert args.seed == 100_004

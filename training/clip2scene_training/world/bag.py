@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ Progress = Callable[[int, int], None]
 Event = tuple[int, int, Callable[[bags.BagWriter], None]]
 """Time of recording [ns], rank among equals, and what to write."""
 FIRST, MIDDLE, LAST = 0, 1, 2
+KEY_FRAMES_HZ = 2.0
+"""Images per second of nuScenes' key frames."""
 BEST = 95
 """Quality where the settings ask for raw images: a bag holds JPEG."""
 
@@ -37,7 +40,7 @@ def write_bag(
     progress: Progress | None = None,
     *,
     overwrite: bool = False,
-    image_hz: float = 2.0,
+    image_hz: float = KEY_FRAMES_HZ,
     compression: str = "none",
     config: WorldConfig | None = None,
 ) -> None:
@@ -78,8 +81,15 @@ def _write_latched(writer: bags.BagWriter, drive: Drive) -> None:
     writer.write("/tf_static", bags.tf_static_message(mounts, start), start, latched=True)
     words = bags.string_message(load_class_set("world").to_json())
     writer.write(CLASS_SET_TOPIC, words, start, latched=True)
-    which = {"version": WORLD_VERSION, "seed": drive.seed, "seconds": drive.config.duration_s}
-    writer.write(WORLD_TOPIC, bags.string_message(json.dumps(which)), start, latched=True)
+    writer.write(WORLD_TOPIC, bags.string_message(json.dumps(_made_by(drive))), start, latched=True)
+
+
+def _made_by(drive: Drive) -> dict[str, Any]:
+    """Return how to make the drive again: version, seed, length, and the settings that are not the usual ones."""
+    made: dict[str, Any] = {"version": WORLD_VERSION, "seed": drive.seed, "seconds": drive.config.duration_s}
+    usual = asdict(WorldConfig(duration_s=drive.config.duration_s, image_hz=KEY_FRAMES_HZ))
+    other = {name: value for name, value in asdict(drive.config).items() if value != usual[name]}
+    return {**made, "settings": other} if other else made
 
 
 def _events(drive: Drive) -> Iterator[Event]:

@@ -26,7 +26,9 @@ class LidarConfig:
     max_range_m: float = setting(100.0, "farther returns are not reported [m]", low=1.0, high=500.0)
     range_noise_m: float = setting(0.02, "standard deviation of a range [m]", low=0.0, high=1.0)
     sensitivity: float = setting(1.0, "scales the weakest signal that is still detected", low=0.01, high=100.0)
-    intensity_gain: float = setting(1.0, "scales the reported intensity; makers calibrate it differently", low=0.01)
+    intensity_gain: float = setting(
+        1.0, "scales the reported intensity; makers calibrate it differently", low=0.01, high=10.0
+    )
     intensity_gamma: float = setting(1.0, "exponent of the intensity before that; some compress it", low=0.1, high=2.0)
     roof_m: tuple[float, float, float] = setting(
         (0.62, 0.48, 0.30), "the vehicle's roof hides what is under it: half length and width, how far below [m]"
