@@ -9,6 +9,9 @@ from clip2scene_training.world.frontage import Frontage
 from clip2scene_training.world.mesh import Mesh
 from clip2scene_training.world.town import Block, Town, generator
 
+SHELTER_M = 2.8
+"""Shelters stand only where there is this much between kerb and houses."""
+
 
 def furniture(f: Frontage) -> None:
     """Lamps, signs, bins and cones stand close to the kerb."""
@@ -22,7 +25,7 @@ def furniture(f: Frontage) -> None:
     for s in f.spots(16.0, gap_m=5.0, jitter=0.9):
         _something_small(f, s)
     low, high = f.stretches(4.0)[0]
-    if rng.random() < 0.25 and high - low > 6:
+    if f.edge > SHELTER_M and rng.random() < 0.25 and high - low > 6:
         f.put(Label.MANMADE, f.assets.shelter(rng), rng.uniform(low + 2, high - 2), f.edge - 0.9)
 
 

@@ -47,7 +47,7 @@ def _traffic_vehicle(town: Town, rng: np.random.Generator) -> list[tuple[Label, 
         found = [(Label.CAR, town.assets.car(rng), 0.0)]
     elif draw < 0.86:
         found = [(Label.TRUCK, town.assets.truck(rng), 0.0)]
-    elif draw < 0.955:
+    elif draw < 0.935:
         found = [(Label.BUS, town.assets.bus(rng), 0.0)]
     else:
         found = [(Label.MOTORCYCLE, town.assets.motorcycle(rng, rider=True), 0.0)]

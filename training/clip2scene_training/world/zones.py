@@ -18,7 +18,7 @@ def _row_of_buildings(
 ) -> None:  # fmt: skip
     rng = f.rng
     back = f.edge + rng.uniform(*setback)
-    for low, high in f.stretches(0.3, past_m=f.walk + 0.5):
+    for low, high in f.stretches(1.2, past_m=f.walk + 0.5):
         s = low + rng.uniform(*gaps) / 2
         while s < high - widths[0]:
             width = min(rng.uniform(*widths), high - s)
