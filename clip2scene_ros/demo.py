@@ -17,7 +17,7 @@ from clip2scene_ros.offline import Evaluation, Labelled, evaluate, recorded_labe
 from clip2scene_ros.report import build_report, sha256_of, weights_sha256, write_report
 
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
-REPORT, PICTURE = "report.json", "demo.png"
+REPORT, PAGE, PICTURE = "report.json", "report.html", "demo.png"
 
 
 class DemoFolder:
@@ -33,7 +33,7 @@ class DemoFolder:
     def __init__(self, path: Path) -> None:
         if path.exists() and not path.is_dir():
             raise BadConfig("output", f"{path} is a file: expected a folder for the demo (--out DIR).")
-        known = {DRIVE, CARD, LABELLED, REPORT, PICTURE}
+        known = {DRIVE, CARD, LABELLED, REPORT, PAGE, PICTURE}
         if path.is_dir() and not (path / CARD).exists():
             strange = sorted(p.name for p in path.iterdir() if p.name in known)
             if strange:
@@ -42,7 +42,7 @@ class DemoFolder:
                 )
         path.mkdir(parents=True, exist_ok=True)
         self.drive, self.labelled = path / DRIVE, path / LABELLED
-        self.report, self.picture = path / REPORT, path / PICTURE
+        self.report, self.page, self.picture = path / REPORT, path / PAGE, path / PICTURE
         self._card = path / CARD
 
     def keep_or_write_drive(self, world: dict[str, Any], write: Callable[[Path], None]) -> bool:
@@ -62,7 +62,7 @@ class DemoFolder:
 
     def clear_results(self) -> None:
         """Remove the results of an earlier run, which must not stand beside half of a new one."""
-        for path in (self.labelled, self.report, self.picture):
+        for path in (self.labelled, self.report, self.page, self.picture):
             path.unlink(missing_ok=True)
 
     def _is_drive_of(self, world: dict[str, Any]) -> bool:
@@ -107,6 +107,7 @@ def score(
     *,
     drive: dict[str, Any],
     config: SegmenterConfig,
+    notice: str,
     command: str,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Compare the recorded labels with the drive's ground truth; return the evaluation and its report.
@@ -117,6 +118,7 @@ def score(
         latency_ms: measured while the labels were recorded [ms].
         drive: what made the drive, for the report.
         config: names the weights.
+        notice: what the report says of them.
         command: the command line.
     """
     with labelled_frames(folder, class_set) as labelled:
@@ -128,6 +130,7 @@ def score(
         weights_sha256=weights_sha256(config),
         world=drive,
         command=command,
+        notes=[f"{notice}."],
     )
     return result, report
 

@@ -65,7 +65,7 @@ def test_a_drive_whose_writing_failed_is_not_kept(tmp_path: Path) -> None:
 def test_old_results_go_and_the_drive_stays(tmp_path: Path) -> None:
     folder = DemoFolder(tmp_path)
     folder.keep_or_write_drive(WORLD, write_text)
-    for name in ("labelled.mcap", "report.json", "demo.png", "notes.txt"):
+    for name in ("labelled.mcap", "report.json", "report.html", "demo.png", "notes.txt"):
         (tmp_path / name).write_text("old")
     folder.clear_results()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["drive.json", "drive.mcap", "notes.txt"]
@@ -120,6 +120,7 @@ def test_the_demo_from_the_world_to_the_picture(tmp_path: Path) -> None:
     assert 0 < first["latency_ms"]["p50"] <= first["latency_ms"]["max"]
     with BagReader(out / "labelled.mcap") as bag:
         assert bag.topics[LABELS][1] == 6
+    assert "data:image/" in (out / "report.html").read_text()
     picture = np.asarray(Image.open(out / "demo.png"))
     assert picture.shape[1] >= 1000
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
