@@ -143,6 +143,50 @@ def test_an_interrupted_run_resumes_as_if_unbroken(config, tmp_path):
     )
 
 
+def test_a_balanced_run_with_looks_resumes_as_if_unbroken_with_any_number_of_workers(config, tmp_path, monkeypatch):
+    config = replace(config, sampling="balanced", eval_every=3, eval_frames=1, save_every=5)
+    expected = finetune(Street(3), Street(2, seed=9), config, tmp_path / "whole.safetensors")
+
+    def interrupts_at_last(*rest, **named):
+        calls.append(rest)
+        if len(calls) == config.steps:
+            raise KeyboardInterrupt
+        return real(*rest, **named)
+
+    calls, real, broken = [], module.supervised_loss, tmp_path / "broken.safetensors"
+    monkeypatch.setattr(module, "supervised_loss", interrupts_at_last)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(Street(3), Street(2, seed=9), config, broken)
+    monkeypatch.undo()
+    found = finetune(Street(3), Street(2, seed=9), replace(config, workers=1), broken, resume=True)
+    assert equal_tensors(tmp_path / "whole.safetensors", broken)
+    assert found["curve"] == expected["curve"]
+    assert [(entry["step"], entry["samples"]) for entry in found["curve"]] == [(3, 6), (6, 12)]
+    every = losses(tmp_path / "whole.safetensors")
+    assert found["curve"][1]["loss"] == pytest.approx(np.mean([every[step] for step in (3, 4, 5)]))
+    assert found["curve"][1]["miou"] == found["miou"]
+    assert found["training"]["steps"] == 0  # one step was left, and the first is not timed
+    uniform = tmp_path / "uniform.safetensors"
+    finetune(Street(3), Street(0), replace(config, sampling="uniform"), uniform)
+    assert not equal_tensors(uniform, broken)
+
+
+def test_tensorboard_has_the_curve_and_pictures_of_the_validation_scans(config, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    out = tmp_path / "student.safetensors"
+    report = finetune(Street(1), Street(5, seed=9), replace(config, steps=2, eval_every=1, eval_frames=2), out)
+    events = EventAccumulator(str(tmp_path / "student.training"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("miou")] == [1, 2]
+    assert [event.value for event in events.Scalars("miou")] == pytest.approx([e["miou"] for e in report["curve"]])
+    assert {tag: len(events.Images(tag)) for tag in events.Tags()["images"]} == {
+        "validation/0": 2, "validation/1": 2, "validation/2": 1
+    }  # fmt: skip
+    assert (events.Images("validation/0")[0].width, events.Images("validation/0")[0].height) == (1440, 480)
+    assert report["frames"] == 5
+
+
 def test_a_run_with_other_settings_is_not_resumed(config, tmp_path):
     out = tmp_path / "student.safetensors"
     finetune(Street(1), Street(0), replace(config, steps=2), out)
