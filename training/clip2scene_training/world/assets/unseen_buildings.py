@@ -34,12 +34,12 @@ def _faces(width: float, depth: float, low: float, high: float) -> Array:
 
 
 def _openings(wall: Array, columns: int, rows: int, fill: tuple[float, float], lift: float = 0.03) -> Array:
-    """Return (columns * rows, 4, 3) openings in a wall, each filling the given shares of its cell."""
-    u, v = (1 - fill[0]) / 2, (1 - fill[1]) / 2
-    return np.stack([
-        inset(wall, ((i + u) / columns, (i + 1 - u) / columns), ((k + v) / rows, (k + 1 - v) / rows), lift)
-        for i in range(columns) for k in range(rows)
-    ])  # fmt: skip
+    """Return (columns * rows, 4, 3) openings in an upright wall, each filling the given shares of its cell."""
+    across, up = (wall[1] - wall[0]) / columns, (wall[3] - wall[0]) / rows
+    first = inset(wall, ((1 - fill[0]) / 2 / columns, (1 + fill[0]) / 2 / columns),
+                  ((1 - fill[1]) / 2 / rows, (1 + fill[1]) / 2 / rows), lift)  # fmt: skip
+    i, k = (g.reshape(-1, 1) for g in np.meshgrid(np.arange(columns), np.arange(rows)))
+    return np.asarray(first + (i * across + k * up)[:, None])
 
 
 def _glaze(b: Builder, rng: np.random.Generator, openings: Array) -> None:
