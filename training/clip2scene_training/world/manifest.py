@@ -33,10 +33,11 @@ GRID_M = 0.01
 """Points are rounded to it before the checksum: half of the range noise, far above the last bits."""
 POINTS, POINTS_SHARE = 4, 0.005
 """A class may gain or lose this many points, or this share of them: rays that pass edges."""
-CENTER_M = 0.05
-"""The mean point may move by this much; drawn noise and a few rays at the horizon move it by less."""
-COLOR = 0.3
-"""A camera's mean colour may move by this much, of 255."""
+CENTER_M = 0.02
+"""The mean point may move by this much: a few rays at the horizon move it by millimetres."""
+COLOR = 1.0
+"""A camera's mean colour may move by this much, of 255. Sensors moved by a micrometre change it by up to 0.2 at night,
+when a grain of a texture near a lamp is another one."""
 DIGITS = 16
 """Of a sha256, in hexadecimal: enough to tell a handful of hundreds of frames apart by accident."""
 
@@ -137,11 +138,9 @@ def write_manifest(
         }
         for name in FROZEN
     }
-    rows = json.dumps(
-        {"world": WORLD_VERSION, "frames": FRAMES, "every": EVERY, "splits": splits}, separators=(",", ":")
-    )
+    content = json.dumps({"world": WORLD_VERSION, "splits": splits}, separators=(",", ":"))
     with whole_file(path) as file:
-        file.write(rows.replace('"3', '\n"3').replace('"4', '\n"4').encode() + b"\n")
+        file.write(content.replace("]]],", "]]],\n").encode() + b"\n")
 
 
 def read_manifest(path: Path | None = None) -> dict[Key, Fingerprint]:
