@@ -50,7 +50,7 @@ def judge(
     shown = {chosen[i] for i in spread(len(chosen), SHOWN)}
 
     def labelled() -> Iterator[Labelled]:
-        for number in tqdm(chosen, "validation", unit="scan", leave=False):
+        for number in tqdm(chosen, "validation", unit="scan", leave=False, disable=not chosen):
             frame = dataset[number]
             segmentation = segmenter.segment(frame.scan)
             if number in shown and frame.labels is not None:
