@@ -12,7 +12,7 @@ from clip2scene_training.world.classes import Label
 from clip2scene_training.world.frontage import Frontage
 from clip2scene_training.world.kerbside import barrier_row
 
-BICYCLES, MOTORCYCLES = 0.76, 0.46
+BICYCLES, MOTORCYCLES = 0.70, 0.50
 """How many a block's side has on average where they stand `AWAY_M` from the sensors' lane; fewer where it is nearer."""
 BARRIERS, CONES, MACHINES = 0.06, 0.22, 0.16
 """How many rows of barriers, groups of cones and machines a block's side has on average."""
