@@ -48,7 +48,7 @@ def _colors(town: Town) -> dict[str, Color]:
 def _lanes(town: Town, colors: dict[str, Color]) -> list[Patch]:
     """Return the carriageway, its worn patches and manhole covers, and the strip between the directions."""
     start, end = town.road.start_m, town.road.end_m
-    stone = Material.PAVING if town.cobbled else Material.ASPHALT
+    stone = Material.PAVING if town.plan.cobbled else Material.ASPHALT
     road = (Label.DRIVEABLE_SURFACE, stone)
     patches = [Patch((start, end), (-town.half_m(0), town.half_m(1)), 0.0, *road, colors["road"])]
     rng = generator(town.seed, 5)
@@ -88,7 +88,7 @@ def _side_patches(town: Town, block: Block, side: int, colors: dict[str, Color])
 def _side_road(town: Town, side: int, road: SideRoad, colors: dict[str, Color]) -> list[Patch]:
     low, high = road.s_m - road.half_m, road.s_m + road.half_m
     sign, walk = 2 * side - 1, town.sides[side].sidewalk_m
-    stone = Material.PAVING if town.cobbled else Material.ASPHALT
+    stone = Material.PAVING if town.plan.cobbled else Material.ASPHALT
     patches = [
         Patch((low, high), between(sign, town.half_m(side), FAR_M), 0.0, Label.DRIVEABLE_SURFACE, stone, colors["road"])
     ]

@@ -16,7 +16,7 @@ WHITE = (0.80, 0.80, 0.77)
 def markings(town: Town) -> list[Patch]:
     """Return everything painted in a town; streets paved with stone have zebra crossings only."""
     found = _zebras(town)
-    if not town.cobbled:
+    if not town.plan.cobbled:
         found += [*_lane_lines(town), *_side_road_lines(town)]
     return found
 

@@ -6,7 +6,7 @@ of an old town without verge or kerb, squares, side roads that do not face each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Span = tuple[float, float]
 
@@ -26,6 +26,8 @@ class Plan:
         radius_m: of a bend's tightest part [m].
         grade: steepest slope of the road [m/m].
         cobbled: the road is paved with stone.
+        people, cycles: how many people and two-wheelers there are, against the seen family; fewer in the other, whose
+            sensors have more rays near the horizon.
     """
 
     weight: float
@@ -45,7 +47,9 @@ class Plan:
     stagger_m: Span = (0.0, 0.0)
     radius_m: Span = (95.0, 220.0)
     grade: float = 0.03
-    cobbled: bool = field(default=False)
+    cobbled: bool = False
+    people: float = 1.0
+    cycles: float = 1.0
 
 
 USUAL = {"urban": 1.0, "suburb": 1.0, "park": 0.6, "industrial": 0.5, "parking": 0.5, "works": 0.5}
@@ -59,22 +63,23 @@ FAMILIES: dict[str, tuple[Plan, ...]] = {
     "unseen": (
         Plan(  # a boulevard: trees between the directions
             0.30, {**USUAL, "square": 0.4, "terrace": 0.6}, two_lanes=0.5, parking=0.6, lane_m=(3.0, 3.3),
-            median_m=(3.0, 7.0), sidewalk_m=(4.0, 6.5), grade=0.02, block_m=(60.0, 90.0),
+            median_m=(3.0, 7.0), sidewalk_m=(4.0, 6.5), grade=0.02, block_m=(60.0, 90.0), people=0.6, cycles=0.35,
         ),
         Plan(  # an old town: narrow, paved with stone, hardly a kerb
             0.25, {"urban": 1.6, "terrace": 1.4, "square": 0.8, "works": 0.4, "parking": 0.3}, two_lanes=0.0,
             parking=0.25, verge=0.0, lane_m=(2.55, 2.85), kerb_m=(0.02, 0.06), sidewalk_m=(1.0, 1.9),
-            side_road_m=(2.5, 3.2), block_m=(32.0, 50.0), radius_m=(85.0, 120.0), grade=0.06, cobbled=True,
+            side_road_m=(2.5, 3.2), block_m=(32.0, 50.0), radius_m=(85.0, 120.0), grade=0.06,
+            cobbled=True, people=0.6, cycles=0.35,
         ),
         Plan(  # staggered crossings on a hillside
             0.25, {**USUAL, "hillside": 1.6}, two_lanes=0.0, tee=0.0, stagger_m=(12.0, 20.0), grade=0.07,
             verge_m=(0.6, 1.1), sidewalk_m=(1.3, 2.2), parking_m=(1.9, 2.1), kerb_m=(0.05, 0.09),
-            block_m=(65.0, 85.0),
+            block_m=(65.0, 85.0), people=0.6, cycles=0.35,
         ),
         Plan(  # a wide road past squares and yards
             0.20, {"square": 1.2, "industrial": 1.0, "parking": 0.8, "works": 0.6, "terrace": 0.6}, two_lanes=1.0,
             parking=0.0, lane_m=(3.5, 3.9), kerb_m=(0.18, 0.26), median_m=(1.0, 2.0), side_road_m=(5.5, 7.5),
-            sidewalk_m=(5.0, 7.0), verge=0.3, grade=0.015,
+            sidewalk_m=(5.0, 7.0), verge=0.3, grade=0.015, people=0.6, cycles=0.35,
         ),
     ),
 }  # fmt: skip

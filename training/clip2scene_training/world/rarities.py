@@ -12,7 +12,7 @@ from clip2scene_training.world.classes import Label
 from clip2scene_training.world.frontage import Frontage
 from clip2scene_training.world.kerbside import barrier_row
 
-BICYCLES, MOTORCYCLES = 0.70, 0.50
+BICYCLES, MOTORCYCLES = 0.60, 0.50
 """How many a block's side has on average where they stand `AWAY_M` from the sensors' lane; fewer where it is nearer."""
 BARRIERS, CONES, MACHINES = 0.06, 0.22, 0.16
 """How many rows of barriers, groups of cones and machines a block's side has on average."""
@@ -23,11 +23,11 @@ def rarities(f: Frontage) -> None:
     """Place this side's share of them."""
     rng, gap = f.rng, f.walk + 2.0
     away = f.kerb + f.edge + f.sign * f.town.lane_middle_m(0)
-    near = min((away / AWAY_M) ** 2, 2.0)  # a thing at half the distance has four times the points
-    for s in f.spread(f.quota(BICYCLES * near, 1), gap):
+    cycles = f.town.plan.cycles * min((away / AWAY_M) ** 2, 2.0)  # at half the distance one has four times the points
+    for s in f.spread(f.quota(cycles * BICYCLES, 1), gap):
         turn = np.pi / 2 + rng.normal(0, 0.3)
         f.put(Label.BICYCLE, f.assets.bicycle(rng, rider=False), s, f.edge - 0.5, turn=turn)
-    for s in f.spread(f.quota(MOTORCYCLES * near, 2), gap):
+    for s in f.spread(f.quota(cycles * MOTORCYCLES, 2), gap):
         out = f.edge - rng.uniform(0.5, 1.0)
         f.put(Label.MOTORCYCLE, f.assets.motorcycle(rng, rider=False), s, out, turn=rng.normal(0.6, 0.5))
     for s in f.spread(f.quota(CONES, 3), gap + 3.0):

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.rigs import with_rig
 
-FRAMES = 6
+FRAMES = 8
 """Key frames of a scene."""
-EVERY = 20
-"""Sweeps between two of them: 1 s, some 8 m."""
+EVERY = 15
+"""Sweeps between two of them: 0.75 s, some 6 m."""
 SECONDS = 6.0
 """Length of a scene's drive. It is part of the scene: a longer drive meets other traffic."""
 

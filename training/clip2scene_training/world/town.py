@@ -83,7 +83,7 @@ class Town:
         lane_m: width of a lane.
         kerb_m: height of the sidewalk above the road.
         median_m: width of the raised strip between the directions, or 0.
-        cobbled: the road is paved with stone.
+        plan: what its measures were drawn from.
         sides: right, left.
         blocks: in order of s.
         road: the centreline through them.
@@ -96,7 +96,7 @@ class Town:
     lane_m: float
     kerb_m: float
     median_m: float
-    cobbled: bool
+    plan: Plan
     sides: tuple[Side, Side]
     blocks: tuple[Block, ...]
     road: Road
@@ -194,7 +194,7 @@ def plan(seed: int, config: WorldConfig) -> Town:
     lane_m, kerb_m, median_m = (float(rng.uniform(*v)) for v in (kind.lane_m, kind.kerb_m, kind.median_m))
     layout = _Layout(seed, kind, tuple(kind.zones), character, crossings, curves, closed)
     blocks = _blocks(layout, config.duration_s)
-    return Town(seed, lanes, lane_m, kerb_m, median_m, kind.cobbled, sides, blocks, _road(blocks, kind, rng),
+    return Town(seed, lanes, lane_m, kerb_m, median_m, kind, sides, blocks, _road(blocks, kind, rng),
                 CATALOGUES[config.assets], closed)  # fmt: skip
 
 

@@ -101,14 +101,14 @@ def _cyclists(town: Town, config: WorldConfig) -> Iterator[list[Actor]]:
     """Cyclists ride away along side roads; a few come along the outer edge of the oncoming lanes."""
     for block, side, road in town.side_roads():
         rng, sign = generator(town.seed, 17, block.index + 1000, side), 2 * side - 1
-        for _ in range(quota(town.seed, block, side, CYCLISTS * config.traffic, 6)):
+        for _ in range(quota(town.seed, block, side, CYCLISTS * town.plan.cycles * config.traffic, 6)):
             edge, near = road.s_m + sign * (road.half_m - 0.5), sign * (town.half_m(side) + 3.0)
             corners = np.array([[edge, near], [edge, near + sign * SIDE_M]])
             route = Route(corners, float(rng.uniform(3.0, 5.0)), float(rng.uniform(-6.0, 0.0)))
             yield [Actor(Label.BICYCLE, town.assets.bicycle(rng, rider=True), (edge, near), route=route)]
     for block in town.blocks if town.closed != 1 else ():
         rng = generator(town.seed, 11, block.index + 1000)
-        for _ in range(quota(town.seed, block, 1, ONCOMING_CYCLISTS * config.traffic, 7)):
+        for _ in range(quota(town.seed, block, 1, ONCOMING_CYCLISTS * town.plan.cycles * config.traffic, 7)):
             mesh, s = town.assets.bicycle(rng, rider=True), rng.uniform(block.start_m, block.end_m)
             yield [Actor(Label.BICYCLE, mesh, (s, town.lanes_m - 0.35), -rng.uniform(3.5, 5.5), turn=np.pi)]
 

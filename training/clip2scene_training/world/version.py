@@ -1,3 +1,3 @@
 """The world's version: any change that moves a point or a pixel of any seed gets a new one."""
 
-WORLD_VERSION = "world-0"
+WORLD_VERSION = "world-1"

@@ -28,7 +28,7 @@ def _crossing(town: Town, clear: Clearance, config: WorldConfig, index: int, s: 
     """People cross where the traffic leaves them time to; the others are not there."""
     rng = generator(town.seed, 16, index)
     found = []
-    for _ in range(int(rng.poisson(1.3 * config.traffic))):
+    for _ in range(int(rng.poisson(1.3 * config.traffic * town.plan.people))):
         way, figure = int(rng.choice([-1, 1])), town.assets.pedestrian(rng)
         place, speed = s + rng.uniform(-1.2, 1.2), rng.uniform(1.1, 1.8)
         ends = town.half_m(0) + rng.uniform(0.8, 1.6), town.half_m(1) + rng.uniform(0.8, 1.6)
@@ -62,5 +62,5 @@ def _along(town: Town, clear: Clearance, config: WorldConfig, side: int) -> list
             )  # fmt: skip
             if clear.admit(actor, margin_m=0.05):
                 found.append(actor)
-        s += rng.exponential(APART_M) / max(config.traffic, 0.05) + 0.8
+        s += rng.exponential(APART_M) / max(config.traffic * town.plan.people, 0.05) + 0.8
     return found
