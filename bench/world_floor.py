@@ -102,7 +102,8 @@ def read_ceiling(given: float | None) -> float | None:
     path = Path(__file__).resolve().parent.parent / CEILING
     if given is not None or not path.is_file():
         return given
-    return float(json.loads(path.read_text())["miou"])
+    miou = json.loads(path.read_text())["miou"]
+    return None if miou is None else float(miou)
 
 
 def measure(size: Size, ceiling: float | None) -> dict[str, Any]:
