@@ -105,8 +105,11 @@ def _validate_extras(report: Report, where: str) -> None:
             )
     for title, table in report["tables"].items():
         columns, rows = (table.get("columns"), table.get("rows")) if isinstance(table, dict) else (None, None)
-        good = isinstance(columns, list) and isinstance(rows, list)
-        if not good or not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
+        if (
+            not isinstance(columns, list)
+            or not isinstance(rows, list)
+            or not all(isinstance(row, list) and len(row) == len(columns) for row in rows)
+        ):
             raise BadReport("tables", f"{where}: expected table {title!r} as {{columns: [...], rows: [[...], ...]}}.")
 
 
