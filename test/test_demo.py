@@ -22,7 +22,7 @@ from clip2scene_ros.offline import LABELS
 from clip2scene_ros.report import sha256_of
 from clip2scene_ros.viewer import NullViewer, color_points, colorings, legend_html, open_viewer
 
-WORLD = {"seed": 7, "seconds": 8.0, "version": "world-0"}
+WORLD = {"seed": 7, "seconds": 8.0, "version": "world-1"}
 
 
 def write_text(path: Path) -> None:
