@@ -23,6 +23,7 @@ def _side(town: Town, block: Block, side: int) -> list[Placed]:
     f = Frontage(town, block, side)
     ZONE_FURNISHERS[f.zone](f)
     kerbside.furniture(f)
+    kerbside.posts(f)
     kerbside.verge(f)
     kerbside.on_the_sidewalk(f)
     if town.sides[side].parking_m:

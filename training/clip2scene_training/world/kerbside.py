@@ -42,6 +42,22 @@ def _something_small(f: Frontage, s: float) -> None:
             f.put(Label.TRAFFIC_CONE, f.assets.traffic_cone(rng), s + 1.2 * k, rng.uniform(0.2, 1.2))
 
 
+def posts(f: Frontage) -> None:
+    """Rows of posts, lone pillars and troughs stand on the sidewalk: of the size of cones, people and barriers."""
+    rng = f.rng
+    for s in f.spots(7.0, gap_m=4.0, jitter=0.9):
+        draw, out = rng.random(), float(rng.choice([0.35, f.edge - 0.3])) + rng.normal(0, 0.05)
+        if draw < 0.30:
+            pitch = rng.uniform(1.0, 2.2)
+            for k in range(int(rng.integers(1, 5))):
+                f.put(Label.MANMADE, f.assets.post(rng), s + pitch * k, out, turn=rng.uniform(0, 6))
+        elif draw < 0.52:
+            f.put(Label.MANMADE, f.assets.pillar(rng), s, out, turn=rng.uniform(0, 6))
+        elif draw < 0.68:
+            for k in range(int(rng.integers(1, 4))):
+                f.put(Label.MANMADE, f.assets.trough(rng), s + 2.8 * k, out)
+
+
 def verge(f: Frontage) -> None:
     """Trees and bushes grow in the verge, or in pits along the kerb where the sidewalk is paved to it."""
     verge = f.town.sides[f.side].verge_m

@@ -15,6 +15,7 @@ from clip2scene_training.world.assets import (
     machines,
     people,
     plants,
+    posts,
     trucks,
     unseen_buildings,
     unseen_cars,
@@ -22,6 +23,7 @@ from clip2scene_training.world.assets import (
     unseen_machines,
     unseen_people,
     unseen_plants,
+    unseen_posts,
     unseen_street,
     unseen_trucks,
     unseen_works,
@@ -70,6 +72,9 @@ class Catalogue:
     sign: Make
     bench: Make
     bin_or_box: Make
+    post: Make
+    pillar: Make
+    trough: Make
     shelter: Make
     fence: MakeRow
     wall: MakeRow
@@ -81,7 +86,8 @@ SEEN = Catalogue(
     cars.car, trucks.truck, trucks.bus, trucks.trailer, machines.construction_vehicle, machines.roller,
     people.bicycle, people.motorcycle, people.pedestrian, plants.tree, plants.street_tree, plants.bush, plants.hedge,
     buildings.flats, buildings.house, buildings.hall, furniture.lamp_post, furniture.utility_pole,
-    furniture.traffic_light, furniture.sign, furniture.bench, furniture.bin_or_box, furniture.shelter,
+    furniture.traffic_light, furniture.sign, furniture.bench, furniture.bin_or_box, posts.post,
+    posts.pillar, posts.trough, furniture.shelter,
     furniture.fence, furniture.wall, works.traffic_cone, works.barrier,
 )  # fmt: skip
 """What streets of training, validation and test are made of."""
@@ -91,7 +97,8 @@ UNSEEN = Catalogue(
     unseen_people.pedestrian, unseen_plants.tree, unseen_plants.street_tree, unseen_plants.bush, unseen_plants.hedge,
     unseen_buildings.flats, unseen_buildings.house, unseen_buildings.hall, unseen_street.lamp_post,
     unseen_street.utility_pole, unseen_street.traffic_light, unseen_street.sign, unseen_street.bench,
-    unseen_street.bin_or_box, unseen_street.shelter, unseen_street.fence, unseen_street.wall,
+    unseen_street.bin_or_box, unseen_posts.post, unseen_posts.pillar, unseen_posts.trough, unseen_street.shelter,
+    unseen_street.fence, unseen_street.wall,
     unseen_works.traffic_cone, unseen_works.barrier,
 )  # fmt: skip
 """What streets out of the distribution are made of, and no others."""
