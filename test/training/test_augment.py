@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from clip2scene_ros.frame import Scan
-from clip2scene_training.augment import augment
+from clip2scene_ros.frame import Frame, Scan
+from clip2scene_training.augment import TURNS, augment, paste
 from clip2scene_training.config import AugmentConfig
 
 
@@ -55,3 +57,19 @@ def test_off_changes_nothing_and_equal_seeds_agree(scan):
     np.testing.assert_array_equal(augment(scan, off, np.random.default_rng(3)).points, scan.points)
     a, b = (augment(scan, AugmentConfig(), np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(a.points, b.points)
+
+
+def test_pasted_things_keep_distance_height_and_label_and_nothing_else_changes(scan):
+    labels = (np.arange(200) % 5).astype(np.uint8)
+    other = Frame(replace(scan, points=scan.points[::-1].copy()), labels=labels)
+    mixed, found = paste(scan, labels, other, np.array([1, 3]), np.random.default_rng(4))
+    taken = np.isin(labels, (1, 3))
+    assert len(mixed) == len(found) == 200 + TURNS * taken.sum()
+    np.testing.assert_array_equal(mixed.points[:200], scan.points)
+    np.testing.assert_array_equal(found[:200], labels)
+    np.testing.assert_array_equal(found[200:], np.tile(labels[taken], TURNS))
+    for start in range(200, len(found), taken.sum()):
+        added, origin = mixed.points[start : start + taken.sum()], other.scan.points[taken]
+        np.testing.assert_allclose(np.linalg.norm(added, axis=1), np.linalg.norm(origin, axis=1), rtol=1e-5)
+        np.testing.assert_array_equal(added[:, 2], origin[:, 2])
+        assert np.abs(added - origin).max() > 1

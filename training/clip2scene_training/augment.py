@@ -1,4 +1,4 @@
-"""Augmentation of a scan: turns, mirrors and small changes of size; labels stay with their points."""
+"""Augmentation of a scan: turns, mirrors, changes of size, things of another scan; labels stay with their points."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from clip2scene_ros.frame import Array, Scan
+from clip2scene_ros.frame import Array, Frame, Scan
 from clip2scene_training.config import AugmentConfig
+
+TURNS = 2
+"""How often the things of another scan are added, each time turned by another angle."""
 
 
 def augment(scan: Scan, config: AugmentConfig, rng: np.random.Generator) -> Scan:
@@ -16,6 +19,32 @@ def augment(scan: Scan, config: AugmentConfig, rng: np.random.Generator) -> Scan
     gain = 1 + rng.uniform(-config.intensity, config.intensity)
     intensity = np.clip(scan.intensity * np.float32(gain), 0, 1).astype(np.float32)
     return replace(scan, points=points, intensity=intensity)
+
+
+def paste(scan: Scan, labels: Array, other: Frame, classes: Array, rng: np.random.Generator) -> tuple[Scan, Array]:
+    """Return `scan` with things of another scan behind its points, turned about the sensor, and the labels of all.
+
+    A thing keeps its distance and so the density of its points. Xiao et al.: PolarMix, NeurIPS 2022, section 3.2.
+
+    Args:
+        scan: N points; rings and times are left out of what is returned.
+        labels: (N,) uint8.
+        other: a frame with labels.
+        classes: (K,) class ids of the things to add.
+        rng: source of the angles.
+    """
+    points, intensity, found = [scan.points], [scan.intensity], [labels]
+    angles = rng.uniform(0, 2 * np.pi, TURNS)
+    if other.labels is not None:
+        taken = np.flatnonzero(np.isin(other.labels, classes))
+        for angle in angles:
+            c, s = np.cos(angle), np.sin(angle)
+            turn = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
+            points.append(other.scan.points[taken] @ turn.T)
+            intensity.append(other.scan.intensity[taken])
+            found.append(other.labels[taken])
+    mixed = replace(scan, points=np.concatenate(points), intensity=np.concatenate(intensity), ring=None, time_ns=None)
+    return mixed, np.concatenate(found)
 
 
 def _linear(config: AugmentConfig, rng: np.random.Generator) -> Array:

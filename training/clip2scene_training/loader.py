@@ -14,12 +14,14 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from clip2scene_ros.frame import UNKNOWN, Array
-from clip2scene_training.augment import augment
+from clip2scene_training.augment import augment, paste
 from clip2scene_training.batching import FrameDataset, Sample, collate, make_sample
 from clip2scene_training.config import FinetuneConfig
 
 HELD = 10
 """Points of a class that a frame must have to count as holding it: fewer teach nothing."""
+RARE = 0.015
+"""Classes with a smaller share of all points have things of other scans added, where `augment.paste` asks for it."""
 AHEAD = 4
 """Batches that each worker makes ahead of the one that is learned from."""
 
@@ -55,7 +57,7 @@ class Batches:
         order = frame_order(len(dataset), config.seed, start * config.batch_size, chances)
         own = slice(process, None, processes)
         loader = DataLoader(
-            _Samples(dataset, config),
+            _Samples(dataset, config, rare_classes(counts)),
             batch_sampler=(draws[own] for draws in _grouped(order, config.batch_size)),
             collate_fn=collate,
             num_workers=config.workers,
@@ -113,6 +115,17 @@ def frame_chances(counts: Array) -> Array:
     return chances
 
 
+def rare_classes(counts: Array) -> Array:
+    """Return the ids of the classes that occur and have less than `RARE` of all points.
+
+    Args:
+        counts: (F, C) points of each class in each frame.
+    """
+    points = counts.sum(axis=0)
+    rare: Array = np.flatnonzero((points > 0) & (points < RARE * points.sum()))
+    return rare
+
+
 def _grouped(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
     while True:
         yield [next(draws) for _ in range(size)]
@@ -121,13 +134,16 @@ def _grouped(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
 class _Samples(Dataset[Sample]):
     """Frames as augmented voxels, by draw; it goes to the workers."""
 
-    def __init__(self, frames: FrameDataset, config: FinetuneConfig) -> None:
-        self.frames, self.config = frames, config
+    def __init__(self, frames: FrameDataset, config: FinetuneConfig, rare: Array) -> None:
+        self.frames, self.config, self.rare = frames, config, rare
 
     def __getitem__(self, draw: Draw) -> Sample:
         number, index = draw
         frame, config = self.frames[index], self.config
         labels = np.full(len(frame.scan), UNKNOWN, np.uint8) if frame.labels is None else frame.labels
-        scan = augment(frame.scan, config.augment, np.random.default_rng((config.seed, number)))
+        scan, rng = frame.scan, np.random.default_rng((config.seed, number))
+        if config.augment.paste and rng.random() < config.augment.paste:
+            scan, labels = paste(scan, labels, self.frames[int(rng.integers(len(self.frames)))], self.rare, rng)
+        scan = augment(scan, config.augment, rng)
         within = (config.min_range_m, config.max_range_m)
         return make_sample(scan, labels, config.network.voxel_size_m, config.network.in_channels, within)
