@@ -4,8 +4,8 @@ Sub-commands, one after the other; each keeps what is done under --folder and go
 Nothing here looks at `test` or `ood` but `score`, which comes last.
 
     python bench/ceiling.py speed --json bench/out/speed.json
-    python bench/ceiling.py search --steps 400 --rates 0.004 0.008 --balances 0.25 0.5 --samplings uniform balanced
-    python bench/ceiling.py train --student tiny --seed 0 --steps 3000
+    python bench/ceiling.py search --steps 400 --rates 0.003 0.006 --balances 0.25 0.5 --augments along pasted
+    python bench/ceiling.py train --student tiny --seed 0 --steps 3600
     python bench/ceiling.py score runs/ceiling/tiny_seed0.safetensors --split test
     python bench/ceiling.py score runs/ceiling/tiny_seed0.safetensors --seeds-file seeds.txt --like ood
     python bench/ceiling.py table --json docs/world1/ceiling.json
@@ -33,7 +33,7 @@ from clip2scene_ros.report import build_report, headline, read_report, write_rep
 from clip2scene_ros.report_page import write_page
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.student.segmenter import Segmenter
-from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.config import AugmentConfig, FinetuneConfig
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.finetune import finetune
 from clip2scene_training.pictures import comparison
@@ -50,6 +50,14 @@ STUDENTS = {
     "34": NetworkConfig(preset="34"),
     "spvcnn": NetworkConfig(architecture="spvcnn", preset="paper"),
 }
+AUGMENTS = {
+    "turned": AugmentConfig(),
+    "along": AugmentConfig(rotate=False),
+    "pasted": AugmentConfig(rotate=False, paste=0.5),
+}
+"""Scans turned by any angle; along the street, as they come; the same with rare things of other scans."""
+CHOICES = ("learning_rate", "balance", "sampling", "augment")
+"""What `search` chooses."""
 TEN_MINUTES_S = 600
 LOOKS = 8
 """Points of a curve, each all of `val`."""
@@ -90,20 +98,20 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 def search(arguments: argparse.Namespace) -> dict[str, Any]:
     """Learn shortly with each setting, judge by `val`, name the best."""
     train, val = (scenes(SPLITS[name], arguments.scenes, arguments) for name in ("train", "val"))
-    for rate, balance, sampling in product(arguments.rates, arguments.balances, arguments.samplings):
-        choice = {"learning_rate": rate, "balance": balance, "sampling": sampling}
-        name = f"{arguments.student}_{arguments.steps}x{arguments.batch}_{rate:g}_{balance:g}_{sampling}.json"
+    grid = product(arguments.rates, arguments.balances, arguments.samplings, arguments.augments)
+    for choice in (dict(zip(CHOICES, values, strict=True)) for values in grid):
+        name = f"{arguments.student}_{arguments.steps}x{arguments.batch}_{'_'.join(map(str, choice.values()))}.json"
         path = arguments.folder / "search" / name
         if path.exists():
             continue
-        config = replace(configured(arguments, arguments.student), **choice)
+        config = chosen(configured(arguments, arguments.student), choice)
         report = finetune(train, val, config, path.with_suffix(".safetensors"), resume=True)
         found = {"student": arguments.student, "samples": arguments.steps * arguments.batch, **choice}
         path.write_text(json.dumps({**found, "miou": report["miou"], "iou": report["iou"]}, indent=2) + "\n")
     rows = searched(arguments.folder)
     for row in rows:
         print(f"{row['samples']:6d} samples  rate {row['learning_rate']:<7g} balance {row['balance']:<5g} "
-              f"{row['sampling']:9} {100 * row['miou']:5.1f}")  # fmt: skip
+              f"{row['sampling']:9} {row['augment']:7} {100 * row['miou']:5.1f}")  # fmt: skip
     return {"rows": rows, "best": rows[0]}
 
 
@@ -121,9 +129,9 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
         print(f"{place} is there already")
         return read_report(place / "report.json")
     rows = searched(arguments.folder)
-    choice = {key: rows[0][key] for key in ("learning_rate", "balance", "sampling")} if rows else {}
-    choice |= {"learning_rate": arguments.rate} if arguments.rate else {}
-    config = replace(configured(arguments, arguments.student), **choice, seed=arguments.seed)
+    choice = {key: rows[0][key] for key in CHOICES} if rows else {}
+    choice |= {key: given for key in CHOICES if (given := getattr(arguments, key)) is not None}
+    config = replace(chosen(configured(arguments, arguments.student), choice), seed=arguments.seed)
     config = replace(config, eval_every=max(1, arguments.steps // LOOKS))
     learned, val = (scenes(SPLITS[name], arguments.scenes, arguments) for name in ("train", "val"))
     found = finetune(learned, val, config, out, resume=True, command=arguments.command_line)
@@ -131,6 +139,12 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     curves = {"learning": {"x": "samples learned", "y": "mIoU on val [%]", "lines": {name: line}}}
     settings = {**asdict(config), "training": found["training"]}
     return judged(out, val, "val", place, arguments, settings=settings, seeds=[arguments.seed], curves=curves)
+
+
+def chosen(config: FinetuneConfig, choice: dict[str, Any]) -> FinetuneConfig:
+    """Return the settings with what a search chooses."""
+    augment = {"augment": AUGMENTS[choice["augment"]]} if "augment" in choice else {}
+    return replace(config, **{**choice, **augment})
 
 
 def score(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -253,13 +267,15 @@ def parser() -> argparse.ArgumentParser:
     timed.add_argument("--students", nargs="+", choices=STUDENTS, default=list(STUDENTS))
     timed.set_defaults(steps=10)
     looked = command(search, learning, student)
-    looked.add_argument("--rates", nargs="+", type=float, default=[0.004, 0.008])
+    looked.add_argument("--rates", nargs="+", type=float, default=[0.003, 0.006])
     looked.add_argument("--balances", nargs="+", type=float, default=[0.25, 0.5])
-    looked.add_argument("--samplings", nargs="+", default=["uniform", "balanced"], choices=("uniform", "balanced"))
+    looked.add_argument("--samplings", nargs="+", default=["uniform"], choices=("uniform", "balanced"))
+    looked.add_argument("--augments", nargs="+", default=["pasted"], choices=AUGMENTS)
     looked.set_defaults(steps=400)
     learned = command(train, learning, student)
     learned.add_argument("--seed", type=int, default=0)
-    learned.add_argument("--rate", type=float, default=0.0, help="learning rate (default: the best of `search`)")
+    for key, kind in zip(CHOICES, (float, float, str, str), strict=True):
+        learned.add_argument(f"--{key.replace('_', '-')}", type=kind, help="default: the best of `search`")
     scored = command(score)
     scored.add_argument("checkpoint", type=Path)
     which = scored.add_mutually_exclusive_group(required=True)
