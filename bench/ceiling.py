@@ -123,7 +123,7 @@ def searched(folder: Path) -> list[dict[str, Any]]:
 
 def train(arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one student on `train` with the best of the search, judge it by `val` and on real data."""
-    name = f"{arguments.student}_seed{arguments.seed}"
+    name = f"{arguments.name or arguments.student}_seed{arguments.seed}"
     out, place = arguments.folder / f"{name}.safetensors", arguments.folder / name / "val"
     if (place / "report.json").exists():
         print(f"{place} is there already")
@@ -274,6 +274,7 @@ def parser() -> argparse.ArgumentParser:
     looked.set_defaults(steps=400)
     learned = command(train, learning, student)
     learned.add_argument("--seed", type=int, default=0)
+    learned.add_argument("--name", help="of the student in the table (default: its network)")
     for key, kind in zip(CHOICES, (float, float, str, str), strict=True):
         learned.add_argument(f"--{key.replace('_', '-')}", type=kind, help="default: the best of `search`")
     scored = command(score)
