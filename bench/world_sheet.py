@@ -72,7 +72,7 @@ KINDS = (
     Kind("park, overcast", "val", lambda town, here: here.weather == "overcast" and "park" in here.zones),
     Kind("mist", "train", lambda town, here: here.weather == "mist"),
     Kind("unseen: boulevard, night", "ood", lambda town, here: town.median_m > 2.5 and here.weather == "night"),
-    Kind("unseen: old town, cobbled", "ood", lambda town, here: town.cobbled),
+    Kind("unseen: old town, cobbled", "ood", lambda town, here: town.plan.cobbled),
     Kind("unseen: crossing, fog", "ood", lambda town, here: here.crossing and here.weather == "fog"),
 )
 

@@ -200,9 +200,9 @@ def test_families_have_no_plan_in_common_and_every_zone_is_complete() -> None:
     assert zones == set(BANKS) == set(ZONE_FURNISHERS)
     kinds = [plan(seed, replace(SHORT, towns="unseen")) for seed in range(30)]
     assert any(t.median_m > 3 for t in kinds)
-    assert any(t.cobbled for t in kinds)
+    assert any(t.plan.cobbled for t in kinds)
     assert any(a and b and abs(a.s_m - b.s_m) > 10 for t in kinds for a, b in (x.roads for x in t.blocks))
-    assert not any(t.median_m or t.cobbled for t in (plan(seed, SHORT) for seed in range(30)))
+    assert not any(t.median_m or t.plan.cobbled for t in (plan(seed, SHORT) for seed in range(30)))
 
 
 def test_a_longer_drive_only_lengthens_the_street() -> None:
@@ -241,7 +241,7 @@ def test_splits_share_no_seed_and_each_first_scene_builds() -> None:
     assert len(SPLITS["train"].seeds) >= 120
     for split in SPLITS.values():
         town = Drive(split.seeds[0], split.config).scene.town
-        assert (town.median_m > 0 or town.cobbled or town.lanes in (1, 2)) is True
+        assert (town.median_m > 0 or town.plan.cobbled or town.lanes in (1, 2)) is True
     assert SPLITS["ood"].config.towns == "unseen"
 
 
