@@ -47,7 +47,7 @@ Report = dict[str, Any]
 def validate(report: Report, where: str) -> None:
     """Raise BadReport, naming the report by `where`, unless all keys are there and their numbers agree."""
     for key, types in KEYS.items():
-        if not isinstance(report.get(key, KEYS), types) or isinstance(report.get(key), bool):
+        if key not in report or not isinstance(report[key], types) or isinstance(report[key], bool):
             kinds = " or ".join("null" if each is type(None) else each.__name__ for each in types)
             got = short(report[key]) if key in report else "nothing"
             raise BadReport("form", f"{where}: expected `{key}` to be {kinds}, but got {got}.")

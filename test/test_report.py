@@ -115,6 +115,13 @@ def test_a_report_that_is_none_or_contradicts_itself_is_refused(tmp_path, change
         read_report(tmp_path / "r.json")
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_a_report_without_one_of_its_keys_is_refused(tmp_path, key):
+    (tmp_path / "r.json").write_text(json.dumps({name: value for name, value in a_report().items() if name != key}))
+    with pytest.raises(BadReport, match=f"`{key}`"):
+        read_report(tmp_path / "r.json")
+
+
 @pytest.mark.parametrize("content", ["", "[1]", "{}", '{"miou": 1}', "\x00", "[" * 100_000])
 def test_a_file_that_is_no_report_is_refused(tmp_path, content):
     (tmp_path / "r.json").write_text(content)
