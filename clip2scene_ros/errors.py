@@ -17,6 +17,10 @@ class Clip2SceneError(ValueError):
         super().__init__(message)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[Clip2SceneError], tuple[str, str]]:
+        """Say how to make the error again in another process: pickle would forget the reason, and fail."""
+        return type(self), (self.reason, str(self))
+
 
 class BadCloud(Clip2SceneError):
     """A PointCloud2 whose header, fields and bytes contradict each other or exceed the limits."""

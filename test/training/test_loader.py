@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.frame import Frame, Scan
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.loader import Batches, frame_chances, frame_order
@@ -96,6 +97,23 @@ def test_processes_share_the_scans_that_one_would_have():
         shared = [([[p, *row[1:]] for row in parts[p][step][0]], parts[p][step][2]) for p in range(2)]
         assert shared[0][0] + shared[1][0] == coords
         assert shared[0][1] + shared[1][1] == labels
+
+
+class DamagedFrames(list):
+    """Frames of which the last cannot be read."""
+
+    def __getitem__(self, index):
+        if index == len(self) - 1:
+            raise BadDataset("cache", "frame.npz is damaged.")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_frame_is_told_in_one_sentence_wherever_it_is_met(workers):
+    batches = Batches(DamagedFrames(frames(3)), np.ones((3, 3)), replace(CONFIG, workers=workers))
+    with pytest.raises(BadDataset) as caught:
+        list(islice(batches, 3))
+    assert (caught.value.reason, str(caught.value)) == ("cache", "frame.npz is damaged.")
 
 
 def test_a_batch_counts_its_scans_and_time_spent_waiting_is_told():

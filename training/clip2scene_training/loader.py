@@ -8,11 +8,12 @@ processes share the batches that one would have had to itself.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
+from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_training.augment import augment, paste
 from clip2scene_training.batching import FrameDataset, Sample, collate, make_sample
@@ -59,23 +60,29 @@ class Batches:
         loader = DataLoader(
             _Samples(dataset, config, rare_classes(counts)),
             batch_sampler=(draws[own] for draws in _grouped(order, config.batch_size)),
-            collate_fn=collate,
+            collate_fn=_collated,
             num_workers=config.workers,
             prefetch_factor=AHEAD if config.workers else None,
             multiprocessing_context="spawn" if config.workers else None,  # this process may hold threads or CUDA
         )
-        self._batches: Iterator[Sample] = iter(loader)
+        self._batches: Iterator[Sample | Clip2SceneError] = iter(loader)
 
     def __iter__(self) -> Iterator[Sample]:
         """Return itself."""
         return self
 
     def __next__(self) -> Sample:
-        """Return the next batch of this process."""
+        """Return the next batch of this process.
+
+        Raises:
+            BadDataset: a frame is damaged.
+        """
         started = time.perf_counter()
         batch = next(self._batches)
         self.waited_s += time.perf_counter() - started if self._begun else 0.0
         self._begun = True
+        if isinstance(batch, Clip2SceneError):
+            raise batch
         return batch
 
 
@@ -131,14 +138,25 @@ def _grouped(draws: Iterator[Draw], size: int) -> Iterator[list[Draw]]:
         yield [next(draws) for _ in range(size)]
 
 
-class _Samples(Dataset[Sample]):
-    """Frames as augmented voxels, by draw; it goes to the workers."""
+def _collated(samples: Sequence[Sample | Clip2SceneError]) -> Sample | Clip2SceneError:
+    """Return the batch, or the first error: raised in a worker, torch would retell it as a RuntimeError."""
+    errors = [sample for sample in samples if isinstance(sample, Clip2SceneError)]
+    return errors[0] if errors else collate([sample for sample in samples if isinstance(sample, Sample)])
+
+
+class _Samples(Dataset[Sample | Clip2SceneError]):
+    """Frames as augmented voxels, or why there is none, by draw; it goes to the workers."""
 
     def __init__(self, frames: FrameDataset, config: FinetuneConfig, rare: Array) -> None:
         self.frames, self.config, self.rare = frames, config, rare
 
-    def __getitem__(self, draw: Draw) -> Sample:
-        number, index = draw
+    def __getitem__(self, draw: Draw) -> Sample | Clip2SceneError:
+        try:
+            return self._sample(*draw)
+        except Clip2SceneError as error:
+            return error
+
+    def _sample(self, number: int, index: int) -> Sample:
         frame, config = self.frames[index], self.config
         labels = np.full(len(frame.scan), UNKNOWN, np.uint8) if frame.labels is None else frame.labels
         scan, rng = frame.scan, np.random.default_rng((config.seed, number))
