@@ -64,6 +64,21 @@ def test_a_bag_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
         BagDataset(tmp_path / "nowhere.mcap", tmp_path / "cache")
 
 
+@pytest.mark.parametrize("what", ["bag_*_000001.npz", "bag_*.json"])
+def test_what_was_deleted_for_being_damaged_is_made_again(tmp_path, what):
+    path = write_street(tmp_path / "a.mcap", clouds=3)
+    BagDataset(path, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob(what)
+    content = file.read_bytes()
+    file.write_bytes(b"damaged")
+    if file.suffix == ".npz":
+        with pytest.raises(BadDataset, match=rf"{file.name} is not a frame .* delete it"):
+            BagDataset(path, tmp_path / "cache")[1]
+        file.unlink()
+    assert len(BagDataset(path, tmp_path / "cache")) == 3
+    assert file.read_bytes() == content
+
+
 def test_a_frame_without_its_images_does_not_open_their_file_and_damage_is_named(tmp_path):
     frame = Drive(3, SMALL).frame(0, with_images=True)
     stem = tmp_path / "frame"

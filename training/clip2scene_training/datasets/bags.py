@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.errors import BadBag, BadDataset
+from clip2scene_ros.errors import BadBag
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Frame
 from clip2scene_ros.io.bag_frames import BagTopics
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.offline import truth_frames
-from clip2scene_training.datasets.cache import load_frame, save_frame, user_cache
+from clip2scene_training.datasets.cache import is_saved, load_frame, save_frame, user_cache
 
 
 class BagDataset:
@@ -91,17 +91,16 @@ class BagDataset:
 
     def _frames_kept(self, path: Path, key: str) -> int:
         """Return how many frames of a bag are in the cache, where they are put if need be."""
-        note = self._folder / f"bag_{key}.json"  # written last: where it is, all frames are
-        if not note.is_file():
-            count = -1
-            for count, frame in enumerate(self._read(path)):
+        note = self._folder / f"bag_{key}.json"  # written last
+        count = _noted(note)
+        if count < 0 or not all(is_saved(self._stem(key, number)) for number in range(count)):
+            count = 0
+            for frame in self._read(path):
                 save_frame(self._stem(key, count), frame)
+                count += 1
             with whole_file(note) as file:
-                file.write(json.dumps({"frames": count + 1}).encode())
-        try:
-            return int(json.loads(note.read_bytes())["frames"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadDataset("cache", f"{note} does not say how many frames there are; delete it.") from error
+                file.write(json.dumps({"frames": count}).encode())
+        return count
 
     def _read(self, path: Path) -> Iterator[Frame]:
         with BagReader(path) as bag:
@@ -109,3 +108,11 @@ class BagDataset:
                 yield from bag.frames(BagTopics(points=self.topic), images=self.with_images)
             else:
                 yield from truth_frames(bag, self.class_set, self.topic, images=self.with_images)
+
+
+def _noted(note: Path) -> int:
+    """Return how many frames a bag is noted to have, -1 where that is not known."""
+    try:
+        return int(json.loads(note.read_bytes())["frames"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return -1
