@@ -115,11 +115,14 @@ class WorldDataset:
                 progress(done, total)
             return
         # spawn, not fork: the caller may hold torch threads or a CUDA context
-        with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
+        try:
             for finished in as_completed([pool.submit(_generate_scene, *job) for job in jobs]):
                 finished.result()
                 done += 1
                 progress(done, total)
+        finally:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all the scenes not yet begun
 
 
 def _generate_scene(seed: int, stems: list[Path], config: WorldConfig, every: int, with_images: bool) -> None:
