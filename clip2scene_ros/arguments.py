@@ -13,10 +13,11 @@ from clip2scene_ros.errors import BadConfig
 
 DEMO_SECONDS, WORLD_SECONDS, LONGEST_DRIVE_S = 8.0, 10.0, 3600.0
 WORLD_SEED = 200_000
+"""Streets from here on are learned from by nobody: training takes those from 0 on, its validation from 100 000 on."""
+
 WORLD_SPLITS, WORLD_RIGS = ("train", "val", "test", "ood"), ("nuscenes", "unseen")
 WORLD_WEATHER = ("any", "clear", "hazy", "overcast", "dusk", "night", "fog", "night_or_fog")
 """Spelt out here, so that `--help` need not load the world; a test keeps them equal to it."""
-"""Streets from here on are learned from by nobody: training takes those from 0 on, its validation from 100 000 on."""
 
 DEMO_SEED = 200_005
 """The first of these streets on which all 15 classes are met within `DEMO_SECONDS`."""

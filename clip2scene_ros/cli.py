@@ -117,6 +117,8 @@ def evaluate(args: argparse.Namespace) -> int:
     from clip2scene_ros.offline import evaluate_bag
 
     report_path, page_path, picture_path = (args.out / n for n in ("report.json", "report.html", "evaluation.png"))
+    if args.out.exists() and not args.out.is_dir():
+        raise BadConfig("output", f"{args.out} is a file: expected a folder for the report (--out DIR).")
     _check_free(args, report_path, page_path, picture_path)
     with BagReader(args.bag) as bag:
         segmenter = _student(args)

@@ -265,6 +265,7 @@ def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
     run = clip2scene("evaluate", blind, "--out", tmp_path / "r", "--checkpoint", student)
     assert_one_line_error(run, 1, "ground truth", "/ground_truth/points")
     assert not (tmp_path / "r").exists()
+    assert_one_line_error(clip2scene("evaluate", street, "--out", street), 1, "is a file: expected a folder")
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "report.json").write_text("precious")
     run = clip2scene("evaluate", street, "--out", tmp_path / "r", "--checkpoint", student)
