@@ -27,6 +27,7 @@ from typing import Any
 from ceiling_table import show_table
 from tqdm import tqdm
 
+from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import NetworkConfig, SegmenterConfig
 from clip2scene_ros.offline import Evaluation, Labelled, evaluate
 from clip2scene_ros.report import build_report, headline, read_report, write_report
@@ -83,7 +84,7 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in arguments.students:
         config = configured(arguments, name, steps=arguments.steps + 1)  # the first step is not timed
         pace = finetune(train, [], config, arguments.folder / "speed" / f"{name}.safetensors")["training"]
-        student = Student(config.network, 15, config.normalize, config.temperature)
+        student = Student(config.network, len(load_class_set("world")), config.normalize, config.temperature)
         rate = pace["steps"] * config.batch_size / pace["seconds"]
         rows[name] = {
             "parameters": sum(p.numel() for p in student.parameters()),
@@ -126,8 +127,11 @@ def train(arguments: argparse.Namespace) -> dict[str, Any]:
     name = f"{arguments.name or arguments.student}_seed{arguments.seed}"
     out, place = arguments.folder / f"{name}.safetensors", arguments.folder / name / "val"
     if (place / "report.json").exists():
+        kept = read_report(place / "report.json")
+        if (kept["settings"]["steps"], kept["settings"]["batch_size"]) != (arguments.steps, arguments.batch):
+            raise SystemExit(f"{place} is of a run of {kept['settings']['steps']} steps; remove it or take --folder.")
         print(f"{place} is there already")
-        return read_report(place / "report.json")
+        return kept
     rows = searched(arguments.folder)
     choice = {key: rows[0][key] for key in CHOICES} if rows else {}
     choice |= {key: given for key in CHOICES if (given := getattr(arguments, key)) is not None}
@@ -173,11 +177,7 @@ def judged(
 ) -> dict[str, Any]:
     """Write report.json and report.html of a checkpoint to `place`, unless they are there, and return the report."""
     path, weights = place / "report.json", file_sha256(checkpoint)
-    if (
-        path.exists()
-        and (kept := read_report(path))["weights_sha256"] == weights
-        and kept["world"]["digest"] == data.digest
-    ):
+    if path.exists() and is_of(kept := read_report(path), weights, data):
         print(f"{path} is there already: {headline(kept)}")
         return kept
     config = SegmenterConfig(checkpoint=str(checkpoint), device=arguments.device, threads=arguments.threads)
@@ -200,6 +200,12 @@ def judged(
     write_report(path, report)
     print(f"{path}: {headline(report)}")
     return report
+
+
+def is_of(report: dict[str, Any], weights: str, data: WorldDataset) -> bool:
+    """Return whether a report is of these weights and of these very scenes."""
+    same = (report["weights_sha256"], (report["world"] or {}).get("digest")) == (weights, data.digest)
+    return same and set(report["scenes"]) == set(data.scenes)
 
 
 def labelled(segmenter: Segmenter, data: WorldDataset) -> Iterator[Labelled]:

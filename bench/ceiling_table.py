@@ -62,6 +62,8 @@ def gather(folder: Path) -> Reports:
     """Return the reports in `<student>_seed<k>/<split>/report.json`; other checkpoints are students by their names."""
     found: Reports = defaultdict(dict)
     for path in sorted(folder.glob("*/*/report.json")):
+        if path.parent.suffix == ".training":  # what `finetune` says of itself: a run of the search
+            continue
         student = path.parent.parent.name.partition("_seed")[0]
         found[student].setdefault(path.parent.name, []).append(read_report(path))
     return found
@@ -106,7 +108,7 @@ def comparisons(reports: Reports) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for student, splits in reports.items():
         for split, own in splits.items():
-            other = reports[BENCHMARK].get(split, [])
+            other = reports.get(BENCHMARK, {}).get(split, [])
             if student != BENCHMARK and other:
                 found[split][student] = verdict(own, other, student)
     return found

@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,29 @@ def test_seeds_of_a_student_become_mean_lowest_and_highest(bench: Any, tmp_path:
     assert set(val["groups"]["0-20 m"]["iou"]) == set(WORLD.names)
     printed = capsys.readouterr().out
     assert printed.index("| tiny val |") < printed.index("| tiny test |") < printed.index("| 14a test |")
+
+
+def test_without_the_benchmarks_student_nothing_is_compared_and_runs_of_the_search_are_no_students(
+    bench: Any, tmp_path: Path, capsys: Any
+) -> None:
+    put_report(tmp_path, "14a_seed0", "test", 0.85)
+    put_report(tmp_path, "search", "tiny_400x2.training", 0.5)
+    found = bench.show_table(tmp_path, [])
+    assert list(found["students"]) == ["14a"]
+    assert (found["comparisons"], found["miou"]) == ({}, None)
+
+
+def test_a_report_is_kept_only_for_the_same_weights_world_and_scenes(bench: Any, monkeypatch: Any) -> None:
+    monkeypatch.delitem(sys.modules, "ceiling", raising=False)
+    is_of = importlib.import_module("ceiling").is_of
+    kept = {"weights_sha256": "w", "world": {"digest": "d"}, "scenes": {"3": [], "4": []}}
+    data = SimpleNamespace(digest="d", scenes=["3", "3", "4", "4"])
+    assert is_of(kept, "w", data)
+    assert not is_of(kept, "v", data)
+    assert not is_of({**kept, "world": None}, "w", data)
+    assert not is_of(kept, "w", SimpleNamespace(digest="e", scenes=data.scenes))
+    assert not is_of(kept, "w", SimpleNamespace(digest="d", scenes=["3", "3", "5", "5"]))
+    assert not is_of(kept, "w", SimpleNamespace(digest="d", scenes=["3", "3", "4", "4", "5", "5"]))
 
 
 def test_an_empty_folder_is_said_to_be_empty(bench: Any, tmp_path: Path, capsys: Any) -> None:
