@@ -41,6 +41,7 @@ from clip2scene_training.world.manifest import (
     write_manifest,
 )
 from clip2scene_training.world.splits import EVERY, FRAMES, SPLITS
+from clip2scene_training.world.visibility import hidden_share
 
 LIMITS_S = {"32 beams, 6 cameras": 1.2, "64 beams, 4 cameras": 1.8, "sweep without cameras": 0.4}
 """CPU seconds a frame."""
@@ -122,9 +123,8 @@ def counts(args: argparse.Namespace) -> dict[str, Any]:
         cells = (split["classes"][label] for split in found.values())
         print(f"{label:22}" + "".join(f"{c['points']:14,}{c['instances']:8}{c['scenes']:8}" for c in cells))
     for name, split in found.items():
-        hidden = "not measured" if split["hidden"] is None else f"{100 * split['hidden']:.0f} %"
         print(f"{name}: {split['things']} sights of things, {100 * split['far']:.0f} % beyond {FAR_M:g} m, ", end="")
-        print(f"partly hidden {hidden}; {split['returns']:.0f} returns a scan")
+        print(f"partly hidden {100 * split['hidden']:.0f} %; {split['returns']:.0f} returns a scan")
     result = {"splits": found, "checks": _count_checks(found, complete=scenes is None)}
     print_checks(result["checks"])
     return result
@@ -134,23 +134,22 @@ def count(split: str, scenes: int | None) -> dict[str, Any]:
     """Return points, things and scenes of each class, and how many sights of things are far or hidden."""
     points, returns = np.zeros((len(Label), 0), int), []
     instances: Counter[Label] = Counter()
-    sights: list[tuple[bool, bool | None]] = []
+    sights: list[tuple[bool, bool]] = []
     for seed in SPLITS[split].seeds[:scenes]:
         drive, here, seen = Drive(seed, SPLITS[split].config), np.zeros(len(Label), int), set()
         for key in range(FRAMES):
             frame = drive.frame(key * EVERY)
             here += np.bincount(frame.labels, minlength=len(Label))
             returns.append(len(frame.scan))
-            hidden = _hidden(drive, frame)
+            hidden = hidden_share(drive, frame)
             ids, first, number = np.unique(frame.instances, return_index=True, return_counts=True)
             for which, at, n in zip(ids.tolist(), first, number, strict=True):
                 if which and n >= SEEN_POINTS:
                     away = float(np.linalg.norm(frame.scan.points[frame.instances == which].mean(axis=0)))
-                    sights.append((away > FAR_M, None if hidden is None else hidden.get(which, 0.0) >= HIDDEN))
+                    sights.append((away > FAR_M, hidden.get(which, 0.0) >= HIDDEN))
                     seen.add((which, Label(frame.labels[at])))
         instances.update(label for _, label in seen)
         points = np.column_stack([points, here])
-    shares = [h for _, h in sights if h is not None]
     return {
         "classes": {
             label.name.lower(): {
@@ -159,17 +158,9 @@ def count(split: str, scenes: int | None) -> dict[str, Any]:
             }
             for label in Label
         },
-        "things": len(sights), "far": float(np.mean([f for f, _ in sights])), "returns": float(np.mean(returns)),
-        "hidden": float(np.mean(shares)) if shares else None,
+        "things": len(sights), "far": float(np.mean([f for f, _ in sights])),
+        "hidden": float(np.mean([h for _, h in sights])), "returns": float(np.mean(returns)),
     }  # fmt: skip
-
-
-def _hidden(drive: Drive, frame: Any) -> dict[int, float] | None:  # noqa: ANN401 - a Frame
-    try:
-        from clip2scene_training.world.visibility import hidden_share
-    except ImportError:
-        return None
-    return hidden_share(drive, frame)
 
 
 def _count_checks(found: dict[str, Any], *, complete: bool) -> dict[str, bool]:
@@ -182,8 +173,7 @@ def _count_checks(found: dict[str, Any], *, complete: bool) -> dict[str, bool]:
         checks[f"test has {INSTANCES} instances of every class of things{_but(rare)}"] = not rare
     for name, split in found.items():
         checks[f"{name}: at least half of the things are beyond {FAR_M:g} m"] = split["far"] >= FAR_SHARE
-        if split["hidden"] is not None:
-            checks[f"{name}: at least 20 % are partly hidden"] = split["hidden"] >= HIDDEN_SHARE
+        checks[f"{name}: at least 20 % are partly hidden"] = split["hidden"] >= HIDDEN_SHARE
     return checks
 
 
