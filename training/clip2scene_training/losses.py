@@ -35,7 +35,7 @@ def supervised_loss(
 
     Args:
         logits: (V, C) float32.
-        labels: (V,) int64 class ids; 255 is ignored. At least one row of the whole batch must be labelled.
+        labels: (V,) int64 class ids; 255 is ignored. A batch without a labelled row has the loss 0.
         class_weights: (C,) float32 weight of each class in the cross entropy, or None for equal ones.
         lovasz_weight: 0 leaves the Lovász term out.
         scan_of: (V,) number of each row's scan; None says that all are of one.
@@ -46,6 +46,7 @@ def supervised_loss(
     weights = logits.new_ones(logits.shape[1]) if class_weights is None else class_weights
     scans = [slice(None)] if scan_of is None else list(_runs(scan_of[labelled]))
     divisors = average(torch.stack([weights[labels].sum(), weights.new_tensor(float(len(scans)))]))
+    divisors = divisors.clamp_min(torch.finfo(divisors.dtype).tiny)  # where nothing is labelled: 0, not 0 / 0
     loss = functional.cross_entropy(logits, labels, class_weights, reduction="sum") / divisors[0]
     if lovasz_weight:
         probabilities = logits.softmax(1)
