@@ -16,7 +16,7 @@ from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import Frame, Scan
 from clip2scene_training.config import FinetuneConfig
-from clip2scene_training.finetune import finetune
+from clip2scene_training.finetune import ProcessFailed, finetune
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
 from clip2scene_training.student import Student
@@ -94,6 +94,8 @@ def test_a_run_of_two_processes_reports_and_saves_as_one(config, tmp_path):
         assert mine["loss"] == pytest.approx(other["loss"], abs=1e-5)
     assert two["frames"] == 2
     assert (tmp_path / "two.training" / "state.safetensors").exists()
+    with pytest.raises(ProcessFailed, match=r"^.*other settings.*$"):  # one line, no traceback
+        finetune(data, val, replace(config, processes=2, steps=3), out, resume=True)
 
 
 def test_scans_that_cannot_be_dealt_out_evenly_are_refused(config, tmp_path):

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from clip2scene_ros.config import NetworkConfig, SegmenterConfig
 from clip2scene_ros.errors import BadCheckpoint, BadConfig, BadDataset
-from clip2scene_ros.frame import Frame, Scan
+from clip2scene_ros.frame import UNKNOWN, Frame, Scan
+from clip2scene_ros.report import read_report
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import finetune as module
@@ -61,12 +62,16 @@ def config(tmp_path_factory):
     return FinetuneConfig(class_set=str(path), network=network, steps=6, save_every=2, threads=1, notice="a test")
 
 
-def losses(out):
+def scalars(out):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(out.with_name(f"{out.stem}.training")))
     events.Reload()
-    return {event.step: event.value for event in events.Scalars("loss")}
+    return {name: {event.step: event.value for event in events.Scalars(name)} for name in events.Tags()["scalars"]}
+
+
+def losses(out):
+    return scalars(out)["loss"]
 
 
 def equal_tensors(a, b):
@@ -122,6 +127,13 @@ def test_every_setting_of_the_step_reaches_it(config, tmp_path, change):
     assert not equal_tensors(default, changed)
 
 
+def test_a_batch_without_labels_teaches_nothing_and_stops_nothing(config, tmp_path):
+    street = Street(2)
+    street.frames[1] = replace(street.frames[1], labels=np.full(len(street.frames[1].scan), UNKNOWN, np.uint8))
+    finetune(street, Street(0), replace(config, steps=2, batch_size=1), tmp_path / "student.safetensors")
+    assert sorted(losses(tmp_path / "student.safetensors").values())[0] == 0.0
+
+
 def test_an_interrupted_run_resumes_as_if_unbroken(config, tmp_path):
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     finetune(Street(3), Street(0), config, whole)
@@ -171,6 +183,40 @@ def test_a_balanced_run_with_looks_resumes_as_if_unbroken_with_any_number_of_wor
     assert not equal_tensors(uniform, broken)
 
 
+def test_a_finished_run_makes_its_lost_checkpoint_again(config, tmp_path):
+    out, kept = tmp_path / "student.safetensors", tmp_path / "kept.safetensors"
+    finetune(Street(1), Street(0), replace(config, steps=2), out)
+    out.rename(kept)
+    finetune(Street(1), Street(0), replace(config, steps=2), out, resume=True)
+    assert equal_tensors(out, kept)
+
+
+def test_the_report_of_a_run_stands_beside_its_state(config, tmp_path):
+    out, short = tmp_path / "student.safetensors", replace(config, steps=4, eval_every=2)
+    report = finetune(Street(2), Street(4, seed=9), short, out, command="the command")
+    written = read_report(tmp_path / "student.training" / "report.json")
+    assert written == {key: report[key] for key in written}
+    assert (written["command"], written["seeds"], len(written["data_sha256"])) == ("the command", [0], 64)
+    assert written["notes"] == ["a test."]
+    (line,) = written["curves"]["Validation"]["lines"].values()
+    assert line == [[4, 100 * report["curve"][0]["miou"]], [8, 100 * report["miou"]]]
+    (line,) = written["curves"]["Training"]["lines"].values()
+    assert [y for _, y in line] == [point["loss"] for point in report["curve"]]
+    page = (tmp_path / "student.training" / "report.html").read_text()
+    assert page.count("<img ") == 3
+    finetune(Street(1), Street(0), replace(config, steps=1), tmp_path / "unjudged.safetensors")
+    assert read_report(tmp_path / "unjudged.training" / "report.json")["miou"] is None
+    assert "miou" not in scalars(tmp_path / "unjudged.safetensors")
+
+
+def test_a_run_from_the_start_hides_the_curve_of_the_one_that_it_replaces(config, tmp_path):
+    out, alone = tmp_path / "student.safetensors", tmp_path / "alone.safetensors"
+    finetune(Street(1), Street(0), replace(config, steps=3, seed=1), out)
+    finetune(Street(1), Street(0), replace(config, steps=2), out)
+    finetune(Street(1), Street(0), replace(config, steps=2), alone)
+    assert losses(out) == losses(alone)
+
+
 def test_tensorboard_has_the_curve_and_pictures_of_the_validation_scans(config, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -218,8 +264,10 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_the_last_good_checkpo
 def test_frames_without_labels_are_refused_before_anything_is_written(config, tmp_path):
     street = Street(2)
     street.frames[1] = replace(street.frames[1], labels=None)
-    with pytest.raises(BadDataset, match="frame 1 has none"):
+    with pytest.raises(BadDataset, match="training data, but frame 1 has none"):
         finetune(street, Street(0), config, tmp_path / "student.safetensors")
+    with pytest.raises(BadDataset, match="validation data, but frame 1 has none"):
+        finetune(Street(1), street, config, tmp_path / "student.safetensors")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -253,8 +301,8 @@ def test_augmentation_is_on_by_default():
 def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config, tmp_path, monkeypatch, capsys):
     asked = []
 
-    def streets(split, seeds, cache):
-        asked.append((split, seeds, cache))
+    def streets(split, seeds, cache, class_set):
+        asked.append((split, seeds, cache, class_set))
         return Street(2, seed=len(asked))
 
     monkeypatch.setattr(options, "streets", streets)
@@ -262,14 +310,29 @@ def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config,
     arguments = ["--out", str(out), "--world-seeds", "3:5", "--cache", "c", "--steps", "2"]
     settings = ["--class-set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
     assert options.main([*arguments, *settings]) == 0
-    assert asked == [("train", "3:5", Path("c")), ("val", None, Path("c"))]
+    assert asked == [("train", "3:5", Path("c"), config.class_set), ("val", None, Path("c"), config.class_set)]
     _, card = load_checkpoint(out)
     assert card.network.width == 0.25
     assert card.created_by.startswith("clip2scene finetune --out")
-    assert "mIoU" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mIoU" in printed
+    assert Path(printed.splitlines()[-1]).is_file()
     with pytest.raises(BadConfig, match="steps"):
         options.main([*arguments, "--steps", "none"])
     monkeypatch.undo()
-    for wrong, word in ((["--split", "all"], "train, val, test, ood"), (["--world-seeds", "5"], "A:B")):
+    wrongs = ((["--split", "all"], "train, val, test, ood"), (["--world-seeds", "5"], "A:B"), (settings, "of `world`"))
+    for wrong, word in wrongs:
         with pytest.raises(BadConfig, match=word):
-            options.main([*arguments, *wrong])
+            options.main([*arguments, *wrong, "--overwrite"])
+
+
+def test_the_command_finds_out_before_the_long_work_that_it_cannot_write(tmp_path, monkeypatch):
+    monkeypatch.setattr(options, "streets", lambda *_: pytest.fail("began"))
+    (tmp_path / "old.safetensors").write_bytes(b"an earlier run")
+    with pytest.raises(BadConfig, match=r"old\.safetensors exists.*--resume.*--overwrite"):
+        options.main(["--out", str(tmp_path / "old.safetensors")])
+    with pytest.raises(BadConfig, match="is a folder"):
+        options.main(["--out", str(tmp_path)])
+    with pytest.raises(NotADirectoryError):
+        options.main(["--out", str(tmp_path / "old.safetensors" / "student.safetensors")])
+    assert (tmp_path / "old.safetensors").read_bytes() == b"an earlier run"

@@ -17,13 +17,17 @@ from typing import Any, cast
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+from torch import Tensor
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-from clip2scene_ros.classes import ClassSet, load_class_set
+from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions, save_checkpoint
 from clip2scene_ros.student.segmenter import choose_device
-from clip2scene_training.batching import FrameDataset
+from clip2scene_training.batching import FrameDataset, Sample
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
@@ -31,11 +35,18 @@ from clip2scene_training.state import TrainState
 from clip2scene_training.student import Student
 from clip2scene_training.survey import Survey, class_weights, survey
 from clip2scene_training.synchronized import average, synchronize
-from clip2scene_training.validation import judge
+from clip2scene_training.validation import curves, judge, write_results
+
+STATE = "state.safetensors"
+"""What a run goes on from, in its folder."""
 
 
 class Diverged(Clip2SceneError):
     """The loss is no longer a number; the last checkpoint was saved before that."""
+
+
+class ProcessFailed(Clip2SceneError):
+    """One of several training processes ended early; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class Run:
         dataset: frames to learn.
         val_dataset: frames to look at every `eval_every` steps.
         found: what `survey` found in `dataset`.
+        val_sha256: hash of `val_dataset`, empty if that is.
         config: settings.
         out: the checkpoint.
         resume: go on from the saved state where there is one.
@@ -55,6 +67,7 @@ class Run:
     dataset: FrameDataset
     val_dataset: FrameDataset
     found: Survey
+    val_sha256: str
     config: FinetuneConfig
     out: Path
     resume: bool
@@ -73,13 +86,14 @@ def finetune(
     """Train on `dataset`, save to `out`, and return the report of `val_dataset`.
 
     `out` and, in the folder `<stem>.training` beside it, the state to resume from and TensorBoard's logs are
-    written every `save_every` steps, whole or not at all: after Ctrl-C the last ones are good. With `workers` or
+    written every `save_every` steps, whole or not at all: after Ctrl-C the last ones are good. At the end report.json
+    and report.html, with the learning curve, stand there, too. With `workers` or
     `processes`, the data sets go to other processes: they must be picklable, and a script that calls this must do so
     under `if __name__ == "__main__":`.
 
     Args:
         dataset: frames with labels.
-        val_dataset: frames that are not in `dataset`; may be empty.
+        val_dataset: frames with labels that are not in `dataset`; may be empty.
         config: settings.
         out: the checkpoint, `.safetensors`.
         resume: go on from the saved state where there is one.
@@ -92,45 +106,56 @@ def finetune(
 
     Raises:
         BadDataset: no frames, or a frame without labels.
-        BadConfig: scans that cannot be dealt out evenly among the processes.
+        BadConfig: scans that cannot be dealt out evenly among the processes, or `out` is a folder.
         BadCheckpoint: the state to resume from is damaged or of another run.
         Diverged: the loss became NaN or infinite.
+        ProcessFailed: one of several processes met any of these, or was killed.
+        OSError: `out` cannot be written.
     """
     if config.batch_size % config.processes:
         raise BadConfig(
             "processes", f"Expected `batch_size` to be a multiple of {config.processes} `processes`, "
             f"but got {config.batch_size}."
         )  # fmt: skip
-    found = survey(dataset, len(load_class_set(config.class_set)))
-    run = Run(dataset, val_dataset, found, config, out, resume, command)
+    classes = len(load_class_set(config.class_set))
+    found = survey(dataset, classes, "training data")
+    val_sha256 = survey(val_dataset, classes, "validation data").sha256 if len(val_dataset) else ""
+    training_folder(out)
+    run = Run(dataset, val_dataset, found, val_sha256, config, out, resume, command)
     device = choose_device(config.device)
     own = [device.index or 0] if device.type == "cuda" else 1
     strategy, devices = ("ddp_spawn", config.processes) if config.processes > 1 else ("auto", own)
     fabric = Fabric(accelerator=device.type, devices=devices, strategy=strategy)
-    report: dict[str, Any] = fabric.launch(partial(train, run=run))
+    try:
+        report: dict[str, Any] = fabric.launch(partial(train, run=run))
+    except (ProcessRaisedException, ProcessExitedException) as error:  # its text is the other process's traceback
+        raise ProcessFailed("process", str(error).strip().splitlines()[-1]) from error
     return report
+
+
+def training_folder(out: Path) -> Path:
+    """Return the folder that keeps all of a training but its checkpoint `out`, beside that; make it where it is not.
+
+    Raises:
+        BadConfig: `out` is a folder.
+        OSError: the folder cannot be made.
+    """
+    if out.is_dir():
+        raise BadConfig("output", f"{out} is a folder: expected the name of a checkpoint to write (.safetensors).")
+    folder = out.with_name(f"{out.stem}.training")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def train(fabric: Fabric, run: Run) -> dict[str, Any]:
     """Be one process of a run; the first returns the report, the others nothing."""
-    config, found = run.config, run.found
+    config, folder = run.config, training_folder(run.out)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
-    class_set = load_class_set(config.class_set)
-    folder = run.out.with_name(f"{run.out.stem}.training")
-    student = Student(config.network, len(class_set), config.normalize, config.temperature)
-    if fabric.world_size > 1:
-        synchronize(student)
-    optimizer = torch.optim.AdamW(student.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    settings = dumps([found.sha256, asdict(replace(config, workers=0))])
-    state = TrainState(0, student, optimizer, settings)
-    fabric.loggers.append(TensorBoardLogger(folder, name="", version=""))
-    model, optimizer = fabric.setup(student, optimizer)
-    if run.resume and (folder / "state.safetensors").exists():
-        state.restore(folder / "state.safetensors")
-    card = make_card(config, class_set, student, found.sha256, run.command)
-    weights = class_weights(found.counts, config.balance).to(fabric.device)
-    batches = Batches(run.dataset, found.counts, config, state.step, fabric.global_rank, fabric.world_size)
+    state, model, optimizer = begin(fabric, run, folder)
+    card = make_card(run, state.student)
+    weights = class_weights(run.found.counts, config.balance).to(fabric.device)
+    batches = Batches(run.dataset, run.found.counts, config, state.step, fabric.global_rank, fabric.world_size)
     first, learning_s = state.step, 0.0
 
     for step in tqdm(range(first, config.steps), "training", initial=first, total=config.steps, unit="step",
@@ -139,11 +164,7 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         batch = next(batches).to(fabric.device)
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
-        logits = model(batch.coords, batch.feats)
-        loss = supervised_loss(
-            logits, batch.labels, weights, config.lovasz, scan_of=batch.coords[:, 0], average=average
-        )
-        value = float(average(loss.detach()))
+        loss, value = loss_of(model, batch, weights, config.lovasz)
         if not math.isfinite(value):
             raise Diverged(
                 "loss", f"The loss is {value} at step {step}; lower `learning_rate`. {run.out} is as last saved."
@@ -158,28 +179,60 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         looks = config.eval_every and state.step % config.eval_every == 0 and state.step < config.steps
         saves = state.step % config.save_every == 0 or state.step == config.steps
         if fabric.is_global_zero and (looks or saves):
-            save_student(run.out, student, card)
+            save_student(run.out, state.student, card)
             if looks:
                 look(fabric, run, state, config.eval_frames)
             if saves:
-                state.save(folder / "state.safetensors")
+                state.save(folder / STATE)
 
     if not fabric.is_global_zero:
         return {}
-    report = look(fabric, run, state)
+    if not run.out.exists():  # a finished run whose checkpoint was taken away
+        save_student(run.out, state.student, card)
+    report, pictures = look(fabric, run, state)
+    report = {**report, "curves": curves(state.curve)}
+    write_results(folder, report, pictures)
     pace = {"steps": max(0, state.step - first - 1), "seconds": learning_s, "waited_s": batches.waited_s}
     return {**report, "curve": state.curve, "training": pace}
 
 
-def look(fabric: Fabric, run: Run, state: TrainState, frames: int = 0) -> dict[str, Any]:
-    """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return the report."""
-    report, pictures = judge(run.out, run.val_dataset, run.config, run.command, frames)
+def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState, _FabricModule, _FabricOptimizer]:
+    """Return a run's state, new or as saved in `folder`, and its student and optimizer as this process uses them."""
+    config, num_classes = run.config, len(load_class_set(run.config.class_set))
+    student = Student(config.network, num_classes, config.normalize, config.temperature)
+    if fabric.world_size > 1:
+        synchronize(student)
+    optimizer = torch.optim.AdamW(student.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    settings = dumps([run.found.sha256, asdict(replace(config, workers=0))])
+    state = TrainState(0, student, optimizer, settings)
+    model, stepper = fabric.setup(student, optimizer)
+    goes_on = run.resume and (folder / STATE).exists()
+    if goes_on:
+        state.restore(folder / STATE)
+    # A run from the start hides the curves of the one that it replaces.
+    fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
+    return state, model, stepper
+
+
+def loss_of(model: torch.nn.Module, batch: Sample, weights: Tensor, lovasz: float) -> tuple[Tensor, float]:
+    """Return the loss of this process's scans, to go back from, and the value of the whole batch's."""
+    logits = model(batch.coords, batch.feats)
+    loss = supervised_loss(logits, batch.labels, weights, lovasz, scan_of=batch.coords[:, 0], average=average)
+    return loss, float(average(loss.detach()))
+
+
+def look(fabric: Fabric, run: Run, state: TrainState, frames: int = 0) -> tuple[dict[str, Any], list[Array]]:
+    """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return report and pictures."""
+    report, pictures = judge(
+        run.out, run.val_dataset, "" if frames else run.val_sha256, run.config, run.command, frames
+    )
     state.look(state.step * run.config.batch_size, report["miou"])
-    fabric.log_dict({"miou": report["miou"] or 0.0}, state.step)
+    if report["miou"] is not None:
+        fabric.log_dict({"miou": report["miou"]}, state.step)
     board = cast(TensorBoardLogger, fabric.logger)
     for number, picture in enumerate(pictures):
         board.experiment.add_image(f"validation/{number}", picture, state.step, dataformats="HWC")
-    return report
+    return report, pictures
 
 
 def one_cycle(progress: float, warmup: float) -> float:
@@ -189,21 +242,20 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def make_card(
-    config: FinetuneConfig, class_set: ClassSet, student: Student, data_sha256: str, command: str
-) -> CheckpointCard:
+def make_card(run: Run, student: Student) -> CheckpointCard:
     """Return what the checkpoint will say of itself."""
+    config = run.config
     return CheckpointCard(
         network=config.network,
-        class_set=class_set,
+        class_set=load_class_set(config.class_set),
         class_vectors=student.class_vectors.detach().cpu(),
         temperature=config.temperature,
         normalize=config.normalize,
         notice=config.notice,
         licences={"data": config.data_licence},
-        data_sha256=data_sha256,
+        data_sha256=run.found.sha256,
         versions=current_versions(),
-        created_by=command,
+        created_by=run.command,
     )
 
 

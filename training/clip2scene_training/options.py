@@ -35,13 +35,15 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", default="train", metavar="NAME", help="scenes of the world to learn (%(default)s)")
     parser.add_argument("--val-split", default="val", metavar="NAME", help="scenes to be judged by (%(default)s)")
-    parser.add_argument("--world-seeds", metavar="A:B", help="other seeds than the split's, B excluded")
-    parser.add_argument("--val-world-seeds", metavar="A:B", help="other seeds than the split's to be judged by")
-    parser.add_argument("--data", nargs="+", type=Path, metavar="BAG", help="learn bags with ground truth instead")
-    parser.add_argument("--val-data", nargs="+", type=Path, metavar="BAG", help="be judged by bags instead")
+    learned, judged = parser.add_mutually_exclusive_group(), parser.add_mutually_exclusive_group()
+    learned.add_argument("--world-seeds", metavar="A:B", help="other seeds than the split's, B excluded")
+    judged.add_argument("--val-world-seeds", metavar="A:B", help="other seeds than the split's to be judged by")
+    learned.add_argument("--data", nargs="+", type=Path, metavar="BAG", help="learn bags with ground truth instead")
+    judged.add_argument("--val-data", nargs="+", type=Path, metavar="BAG", help="be judged by bags instead")
     parser.add_argument("--cache", type=Path, help="folder that keeps frames (runs/world, for bags the user's cache)")
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="checkpoint to write (.safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
+    parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint of an earlier run")
     group = parser.add_argument_group("settings")
     for name, default, field in settings_of(FinetuneConfig()):
         help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
@@ -50,23 +52,31 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the command and print the report of the validation streets."""
+    """Run the command and print what the validation data say, and where the report is."""
     args = parser().parse_args(argv)
     given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig())}
     given = {name: text for name, text in given.items() if text is not None}
     config = with_settings(FinetuneConfig(), parsed(given))
+    from clip2scene_training.finetune import finetune, training_folder
+
+    # Before the long work: may it be written, and can it?
+    if args.out.is_file() and not (args.resume or args.overwrite):
+        raise BadConfig(
+            "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
+        )
+    folder = training_folder(args.out)
     train, val = (
-        bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache)
+        bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache, config.class_set)
         for paths, split, seeds in (
             (args.data, args.split, args.world_seeds),
             (args.val_data, args.val_split, args.val_world_seeds),
         )
     )
     from clip2scene_ros.report import table
-    from clip2scene_training.finetune import finetune
 
     command = shlex.join(["clip2scene", "finetune", *argv])
-    sys.stdout.write(table(finetune(train, val, config, args.out, resume=args.resume, command=command)) + "\n")
+    report = finetune(train, val, config, args.out, resume=args.resume, command=command)
+    sys.stdout.write(f"{table(report)}\n{args.out}\n{folder / 'report.html'}\n")
     return 0
 
 
@@ -78,25 +88,33 @@ def bags(paths: Sequence[Path], class_set: str, cache: Path | None) -> FrameData
     return BagDataset(paths, cache, class_set=load_class_set(class_set))
 
 
-def streets(name: str, seeds: str | None, cache: Path | None) -> FrameDataset:
+def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) -> FrameDataset:
     """Return the frames of a split of the world, generated where they are not in the cache.
 
     Args:
         name: of the split.
         seeds: `A:B` to take other scenes than the split's, None for its own.
         cache: where frames are kept; None takes `runs/world`.
+        class_set: in whose terms the labels are wanted; they are given in those of `world`.
 
     Raises:
-        BadConfig: no such split, or seeds that are no range.
+        BadConfig: no such split, seeds that are no range, or other classes than the world's.
     """
     chosen = None if seeds is None else seed_range(seeds)
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+    from clip2scene_ros.classes import load_class_set
     from clip2scene_training.datasets.world import WorldDataset
     from clip2scene_training.world.splits import SPLITS
 
     if name not in SPLITS:
         raise BadConfig("split", f"Expected a split of {', '.join(SPLITS)}, but got {name!r}.")
+    if load_class_set(class_set).names != load_class_set("world").names:
+        raise BadConfig(
+            "class_set",
+            f"The streets of the world have the classes of `world`, not of {class_set!r}: leave `class_set` as it is, "
+            "or give bags (--data and --val-data).",
+        )
     split = SPLITS[name] if chosen is None else replace(SPLITS[name], seeds=chosen)
     with tqdm(desc=f"scenes of {name}", unit="scene") as bar:
 

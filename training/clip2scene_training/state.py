@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from clip2scene_ros.errors import BadCheckpoint
 from clip2scene_ros.files import whole_file
+from clip2scene_training.student import Student
 
 
 @dataclass
@@ -34,7 +35,7 @@ class TrainState:
     """
 
     step: int
-    student: nn.Module
+    student: Student
     optimizer: Optimizer
     settings: str
     curve: list[dict[str, float | None]] = field(default_factory=list)

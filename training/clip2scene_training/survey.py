@@ -27,8 +27,8 @@ class Survey:
     counts: Array
 
 
-def survey(dataset: FrameDataset, num_classes: int) -> Survey:
-    """Look at every frame once.
+def survey(dataset: FrameDataset, num_classes: int, name: str = "data") -> Survey:
+    """Look at every frame once; errors call the data `name`.
 
     Raises:
         BadDataset: no frames, a frame without labels, or no labelled point at all.
@@ -37,17 +37,17 @@ def survey(dataset: FrameDataset, num_classes: int) -> Survey:
     for number in range(len(dataset)):
         frame = dataset[number]
         if frame.labels is None:
-            raise BadDataset("no_labels", f"Supervised training needs labels, but frame {number} has none.")
+            raise BadDataset("no_labels", f"Expected labels in all frames of the {name}, but frame {number} has none.")
         for array in (frame.scan.points, frame.scan.intensity, frame.labels):
             digest.update(np.ascontiguousarray(array).data)
         known = frame.labels[frame.labels != UNKNOWN]
         if len(known) and known.max() >= num_classes:
             raise BadDataset(
-                "class_id", f"Frame {number} has label {known.max()}, but there are {num_classes} classes."
+                "class_id", f"Frame {number} of the {name} has label {known.max()}, of {num_classes} classes."
             )
         counts[number] = np.bincount(known, minlength=num_classes)
     if not counts.any():
-        raise BadDataset("empty", f"Expected labelled points to train on, but got {len(dataset)} frames with none.")
+        raise BadDataset("empty", f"Expected labelled points in the {name}, but {len(dataset)} frames have none.")
     return Survey(digest.hexdigest(), counts)
 
 
