@@ -63,6 +63,7 @@ def learn(process, processes, folder):
     if process == 0:
         save_file(student.state_dict(), folder / f"{processes}.safetensors", {"losses": json.dumps(losses)})
     if processes > 1:
+        del model, logits, loss  # before the group: torch's reducer, deleted last, may wait for ever for its threads
         distributed.destroy_process_group()
 
 
