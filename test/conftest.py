@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -79,6 +80,12 @@ def skip_reasons(reports: list[pytest.TestReport]) -> Counter[str]:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reasons[text.removeprefix("Skipped: ")] += 1
     return reasons
+
+
+def pytest_sessionfinish() -> None:
+    """Kill what a failed test left running: Python would wait for it at its end."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
