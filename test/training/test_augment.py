@@ -52,6 +52,23 @@ def test_scale_and_intensity_stay_in_their_ranges(scan):
     assert 1.03 < max(ratios) <= 1.05
 
 
+def test_a_mount_is_lifted_and_leans_within_its_ranges_and_keeps_shapes(scan):
+    mounts = AugmentConfig(rotate=False, flip=False, scale=0.0, height_m=0.5, tilt_deg=3.0)
+    scan = replace(scan, points=np.concatenate([np.zeros((1, 3), np.float32), scan.points[1:]]))
+    lifts, leans = [], []
+    for seed in range(40):
+        moved = augment(scan, mounts, np.random.default_rng(seed)).points
+        np.testing.assert_allclose(distances(moved), distances(scan.points), rtol=1e-4, atol=1e-4)
+        lifts.append(moved[0, 2])  # of the sensor itself
+        rotation = np.linalg.lstsq(scan.points.astype(float), moved - moved[0], rcond=None)[0]
+        leans.append(np.degrees(np.arccos(np.clip(rotation[2, 2], -1, 1))))
+        np.testing.assert_array_equal(moved[0, :2], 0)
+    assert -0.5 <= min(lifts) < -0.4
+    assert 0.4 < max(lifts) <= 0.5
+    assert min(leans) < 0.8
+    assert 2.5 < max(leans) <= 3.0 * 2**0.5
+
+
 def test_off_changes_nothing_and_equal_seeds_agree(scan):
     off = AugmentConfig(rotate=False, flip=False, scale=0.0, intensity=0.0)
     np.testing.assert_array_equal(augment(scan, off, np.random.default_rng(3)).points, scan.points)

@@ -1,4 +1,4 @@
-"""Augmentation of a scan: turns, mirrors, changes of size, things of another scan; labels stay with their points."""
+"""Augmentation of a scan: turns, mirrors, sizes, other mounts, things of other scans; labels stay with their points."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ TURNS = 2
 
 def augment(scan: Scan, config: AugmentConfig, rng: np.random.Generator) -> Scan:
     """Return a varied copy of `scan`, the same points in the same order."""
-    points = scan.points @ _linear(config, rng).T.astype(np.float32)
+    linear = _linear(config, rng)
     gain = 1 + rng.uniform(-config.intensity, config.intensity)
+    lift, roll, pitch = rng.uniform(-1, 1, 3) * [config.height_m, config.tilt_deg, config.tilt_deg]
+    linear = _leaning(np.radians(roll), np.radians(pitch)) @ linear
+    points = scan.points @ linear.T.astype(np.float32) + np.array([0, 0, lift], np.float32)
     intensity = np.clip(scan.intensity * np.float32(gain), 0, 1).astype(np.float32)
     return replace(scan, points=points, intensity=intensity)
 
@@ -57,4 +60,11 @@ def _linear(config: AugmentConfig, rng: np.random.Generator) -> Array:
     if config.flip:
         matrix = np.diag([*(1.0 - 2.0 * mirror), 1.0]) @ matrix
     result: Array = matrix * (1 + config.scale * size)
+    return result
+
+
+def _leaning(roll: float, pitch: float) -> Array:
+    """Return the (3, 3) rotation about x by `roll`, then about y by `pitch` [rad]."""
+    a, b, c, d = np.cos(roll), np.sin(roll), np.cos(pitch), np.sin(pitch)
+    result: Array = np.array([[c, 0, d], [0, 1, 0], [-d, 0, c]]) @ [[1, 0, 0], [0, a, -b], [0, b, a]]
     return result
