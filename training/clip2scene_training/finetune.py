@@ -6,6 +6,7 @@ demo checkpoint.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +19,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
@@ -127,7 +128,7 @@ def finetune(
     strategy, devices = ("ddp_spawn", config.processes) if config.processes > 1 else ("auto", own)
     fabric = Fabric(accelerator=device.type, devices=devices, strategy=strategy)
     try:
-        report: dict[str, Any] = fabric.launch(partial(train, run=run))
+        report: dict[str, Any] = fabric.launch(partial(be_one_of, run=run))
     except (ProcessRaisedException, ProcessExitedException) as error:  # its text is the other process's traceback
         raise ProcessFailed("process", str(error).strip().splitlines()[-1]) from error
     return report
@@ -147,8 +148,19 @@ def training_folder(out: Path) -> Path:
     return folder
 
 
+def be_one_of(fabric: Fabric, run: Run) -> dict[str, Any]:
+    """Be one process of a run, and leave the others in order; the first returns the report, the others nothing."""
+    report = train(fabric, run)
+    if distributed.is_initialized():
+        # The model must go before the group that it talks through: when torch's reducer is the last to hold that, it
+        # waits, without letting others run Python, for threads that may need to (seen in one of four ends, torch 2.13).
+        gc.collect()
+        distributed.destroy_process_group()
+    return report
+
+
 def train(fabric: Fabric, run: Run) -> dict[str, Any]:
-    """Be one process of a run; the first returns the report, the others nothing."""
+    """Learn, save and look; the first process returns the report, the others nothing."""
     config, folder = run.config, training_folder(run.out)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
