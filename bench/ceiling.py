@@ -53,12 +53,12 @@ STUDENTS = {
 }
 AUGMENTS = {
     "turned": AugmentConfig(),
-    "along": AugmentConfig(rotate=False),
-    "pasted": AugmentConfig(rotate=False, paste=0.5),
-    "mounts": AugmentConfig(rotate=False, paste=0.5, height_m=0.5, tilt_deg=3.0, intensity=0.9),
+    "along": AugmentConfig(turn="none"),
+    "pasted": AugmentConfig(turn="none", paste=0.5),
+    "mounts": AugmentConfig(turn="quarter", paste=0.5, height_m=0.5, tilt_deg=3.0, intensity=0.9),
 }
 """Scans turned by any angle; along the street, as they come; the same with rare things of other scans; the same as if
-sensors stood higher or lower, leant, and measured more or less light."""
+sensors' axes were turned, stood higher or lower, leant, and measured more or less light."""
 CHOICES = ("learning_rate", "balance", "sampling", "augment")
 """What `search` chooses."""
 TEN_MINUTES_S = 600

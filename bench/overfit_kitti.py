@@ -46,7 +46,7 @@ def main() -> None:
         class_set="semantickitti",
         notice="one scan learned by heart",
         network=NetworkConfig(preset=arguments.preset, voxel_size_m=arguments.voxel_size),
-        augment=AugmentConfig(rotate=False, flip=False, scale=0.0, intensity=0.0),
+        augment=AugmentConfig(turn="none", flip=False, scale=0.0, intensity=0.0),
         steps=arguments.steps,
         batch_size=1,
         learning_rate=0.01,

@@ -32,8 +32,20 @@ def test_rotation_and_mirror_keep_distances_and_height(scan):
         assert moved.points.dtype == np.float32
 
 
+def test_quarter_turns_come_in_all_four(scan):
+    quarter = AugmentConfig(turn="quarter", flip=False, scale=0.0, intensity=0.0)
+    a, b = scan.points[0, 0], scan.points[0, 1]
+    turned = {(a, b): 0, (-b, a): 0, (-a, -b): 0, (b, -a): 0}
+    for seed in range(40):
+        moved = augment(scan, quarter, np.random.default_rng(seed)).points[0, :2]
+        nearest = min(turned, key=lambda xy: float(np.abs(np.array(xy) - moved).max()))
+        np.testing.assert_allclose(moved, nearest, atol=1e-5)
+        turned[nearest] += 1
+    assert min(turned.values()) > 0
+
+
 def test_mirrors_come_in_both_kinds(scan):
-    only_flip = AugmentConfig(rotate=False, scale=0.0, intensity=0.0)
+    only_flip = AugmentConfig(turn="none", scale=0.0, intensity=0.0)
     signs = set()
     for seed in range(40):
         moved = augment(scan, only_flip, np.random.default_rng(seed)).points
@@ -44,7 +56,7 @@ def test_mirrors_come_in_both_kinds(scan):
 def test_scale_and_intensity_stay_in_their_ranges(scan):
     ratios = []
     for seed in range(40):
-        moved = augment(scan, AugmentConfig(rotate=False, flip=False), np.random.default_rng(seed))
+        moved = augment(scan, AugmentConfig(turn="none", flip=False), np.random.default_rng(seed))
         ratios.append(float(moved.points[0, 0] / scan.points[0, 0]))
         assert 0 <= moved.intensity.min() <= moved.intensity.max() <= 1
         assert np.all(moved.intensity <= scan.intensity * 1.1001)
@@ -53,7 +65,7 @@ def test_scale_and_intensity_stay_in_their_ranges(scan):
 
 
 def test_a_mount_is_lifted_and_leans_within_its_ranges_and_keeps_shapes(scan):
-    mounts = AugmentConfig(rotate=False, flip=False, scale=0.0, height_m=0.5, tilt_deg=3.0)
+    mounts = AugmentConfig(turn="none", flip=False, scale=0.0, height_m=0.5, tilt_deg=3.0)
     scan = replace(scan, points=np.concatenate([np.zeros((1, 3), np.float32), scan.points[1:]]))
     lifts, leans = [], []
     for seed in range(40):
@@ -70,7 +82,7 @@ def test_a_mount_is_lifted_and_leans_within_its_ranges_and_keeps_shapes(scan):
 
 
 def test_off_changes_nothing_and_equal_seeds_agree(scan):
-    off = AugmentConfig(rotate=False, flip=False, scale=0.0, intensity=0.0)
+    off = AugmentConfig(turn="none", flip=False, scale=0.0, intensity=0.0)
     np.testing.assert_array_equal(augment(scan, off, np.random.default_rng(3)).points, scan.points)
     a, b = (augment(scan, AugmentConfig(), np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(a.points, b.points)

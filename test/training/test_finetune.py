@@ -294,7 +294,7 @@ def test_seeds_that_are_no_range_are_refused(text):
 
 def test_augmentation_is_on_by_default():
     assert FinetuneConfig().augment == AugmentConfig()
-    assert AugmentConfig().rotate
+    assert AugmentConfig().turn == "any"
     assert AugmentConfig().flip
 
 
@@ -308,7 +308,7 @@ def test_the_command_trains_on_the_asked_streets_with_the_asked_settings(config,
     monkeypatch.setattr(options, "streets", streets)
     out = tmp_path / "student.safetensors"
     arguments = ["--out", str(out), "--world-seeds", "3:5", "--cache", "c", "--steps", "2"]
-    settings = ["--class-set", config.class_set, "--network.width", "0.25", "--augment.rotate", "false"]
+    settings = ["--class-set", config.class_set, "--network.width", "0.25", "--augment.turn", "none"]
     assert options.main([*arguments, *settings]) == 0
     assert asked == [("train", "3:5", Path("c"), config.class_set), ("val", None, Path("c"), config.class_set)]
     _, card = load_checkpoint(out)

@@ -13,7 +13,7 @@ from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training.config import AugmentConfig, FinetuneConfig
 from clip2scene_training.finetune import finetune
 
-STILL = AugmentConfig(rotate=False, flip=False, scale=0.0, intensity=0.0)
+STILL = AugmentConfig(turn="none", flip=False, scale=0.0, intensity=0.0)
 COARSE = FinetuneConfig(
     class_set="semantickitti",
     notice="one scan learned by heart",

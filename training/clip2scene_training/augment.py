@@ -54,7 +54,8 @@ def _linear(config: AugmentConfig, rng: np.random.Generator) -> Array:
     """Draw one (3, 3) float64 matrix. Every number is drawn whether used or not, so switches do not shift seeds."""
     angle, mirror, size = rng.uniform(0, 2 * np.pi), rng.integers(0, 2, 2), rng.uniform(-1, 1)
     matrix = np.eye(3)
-    if config.rotate:
+    if config.turn != "none":
+        angle = angle if config.turn == "any" else np.pi / 2 * (angle // (np.pi / 2))
         c, s = np.cos(angle), np.sin(angle)
         matrix = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]])
     if config.flip:

@@ -11,7 +11,12 @@ from clip2scene_ros.config import NetworkConfig, setting
 class AugmentConfig:
     """How scans are varied in training; all off leaves them as they are."""
 
-    rotate: bool = setting(True, "turn about z by any angle: a street has no fixed heading")
+    turn: str = setting(
+        "any",
+        "turn about z by `any` angle, since a street has no fixed heading; by `quarter` turns, since axes of sensors "
+        "differ; `none` learns faster where x is always forward",
+        choices=("any", "quarter", "none"),
+    )
     flip: bool = setting(True, "mirror x and y, each every second time: left and right are alike")
     scale: float = setting(0.05, "change size by up to this share: vehicles differ", low=0.0, high=0.5)
     intensity: float = setting(0.1, "change intensity by up to this share: sensors differ", low=0.0, high=1.0)
