@@ -168,3 +168,11 @@ def test_the_table_has_a_line_for_each_figure(shared_data: Callable[[str], Path]
     text = table(json.loads(json.dumps(found)))
     for words in ("mIoU of those with truth", "pedestrian", "100.0 % of", "absent classes"):
         assert words in text
+
+
+def test_the_student_gets_the_real_key_frame_with_x_forward(shared_data: Callable[[str], Path]):
+    folder, seen = shared_data("data/nuscenes"), []
+    nuscenes(Answers(lambda scan: seen.append(scan.points) or 0), folder)
+    raw = _points(folder)  # nuScenes: y forward, x right
+    np.testing.assert_allclose(seen[0][:, 0], raw[:, 1], atol=0.03 * np.abs(raw).max())
+    np.testing.assert_allclose(seen[0][:, 1], -raw[:, 0], atol=0.03 * np.abs(raw).max())

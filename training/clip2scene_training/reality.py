@@ -85,13 +85,16 @@ def semantickitti(segmenter: SegmentsScans, folder: Path) -> dict[str, Any]:
 def nuscenes(segmenter: SegmentsScans, folder: Path) -> dict[str, Any]:
     """Return for each of BOX_CLASSES how many points inside its boxes, and how many boxes by majority, are right.
 
+    The student is given the scan with x forward and z up, as the vehicle's axes are; boxes are in the sensor's.
     The points of one box stand or fall together, so that the interval of the points is too narrow; that of the boxes
     is nearer to the truth. Boxes rest on the road and hold some of its points, which no student should get right.
     """
     info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
     frame, categories = info["data_list"][0], info["metainfo"]["categories"]
     points, intensity, ring = read_lidar(folder / frame["lidar_points"]["lidar_path"])
-    predicted = segmenter.segment(Scan(points, intensity, ring=ring)).class_id
+    ego_from_lidar = np.array(frame["lidar_points"]["lidar2ego"])  # their y is forward, everybody else's x
+    forward = np.ascontiguousarray(points @ ego_from_lidar[:3, :3].T.astype(np.float32))
+    predicted = segmenter.segment(Scan(forward, intensity, ring=ring)).class_id
     inside = np.load(folder / "point_labels_from_boxes_int8.npy", allow_pickle=False)
     result = {}
     for name in BOX_CLASSES:
