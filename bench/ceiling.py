@@ -55,10 +55,10 @@ AUGMENTS = {
     "turned": AugmentConfig(),
     "along": AugmentConfig(turn="none"),
     "pasted": AugmentConfig(turn="none", paste=0.5),
-    "mounts": AugmentConfig(turn="quarter", paste=0.5, height_m=0.5, tilt_deg=3.0, intensity=0.9),
+    "mounts": AugmentConfig(turn="quarter", paste=0.5, height_m=0.5, tilt_deg=3.0, intensity_factor=6.0),
 }
 """Scans turned by any angle; along the street, as they come; the same with rare things of other scans; the same as if
-sensors' axes were turned, stood higher or lower, leant, and measured more or less light."""
+sensors' axes were turned, stood higher or lower, leant, and had another scale of intensity."""
 CHOICES = ("learning_rate", "balance", "sampling", "augment")
 """What `search` chooses."""
 TEN_MINUTES_S = 600

@@ -64,6 +64,16 @@ def test_scale_and_intensity_stay_in_their_ranges(scan):
     assert 1.03 < max(ratios) <= 1.05
 
 
+def test_the_scale_of_intensity_changes_both_ways_within_its_factor(scan):
+    dim = replace(scan, intensity=scan.intensity / 10)
+    scales = AugmentConfig(intensity=0.0, intensity_factor=6.0)
+    gains = [augment(dim, scales, np.random.default_rng(seed)).intensity[0] / dim.intensity[0] for seed in range(40)]
+    assert 1 / 6 <= min(gains) < 0.25
+    assert 4 < max(gains) <= 6
+    assert 0.35 < np.mean(np.array(gains) < 1) < 0.65
+    assert augment(scan, scales, np.random.default_rng(int(np.argmax(gains)))).intensity.max() == 1
+
+
 def test_a_mount_is_lifted_and_leans_within_its_ranges_and_keeps_shapes(scan):
     mounts = AugmentConfig(turn="none", flip=False, scale=0.0, height_m=0.5, tilt_deg=3.0)
     scan = replace(scan, points=np.concatenate([np.zeros((1, 3), np.float32), scan.points[1:]]))

@@ -18,6 +18,7 @@ def augment(scan: Scan, config: AugmentConfig, rng: np.random.Generator) -> Scan
     linear = _linear(config, rng)
     gain = 1 + rng.uniform(-config.intensity, config.intensity)
     lift, roll, pitch = rng.uniform(-1, 1, 3) * [config.height_m, config.tilt_deg, config.tilt_deg]
+    gain *= config.intensity_factor ** rng.uniform(-1, 1)
     linear = _leaning(np.radians(roll), np.radians(pitch)) @ linear
     points = scan.points @ linear.T.astype(np.float32) + np.array([0, 0, lift], np.float32)
     intensity = np.clip(scan.intensity * np.float32(gain), 0, 1).astype(np.float32)

@@ -20,6 +20,9 @@ class AugmentConfig:
     flip: bool = setting(True, "mirror x and y, each every second time: left and right are alike")
     scale: float = setting(0.05, "change size by up to this share: vehicles differ", low=0.0, high=0.5)
     intensity: float = setting(0.1, "change intensity by up to this share: sensors differ", low=0.0, high=1.0)
+    intensity_factor: float = setting(
+        1.0, "multiply or divide intensity by up to this: sensors have scales of their own", low=1.0, high=100.0
+    )
     height_m: float = setting(0.0, "lift by up to this, up or down: mounts differ [m]", low=0.0, high=5.0)
     tilt_deg: float = setting(0.0, "lean about x and y by up to this [degrees]", low=0.0, high=45.0)
     paste: float = setting(0.0, "chance to add the rare things of another scan, turned by any angle", low=0.0, high=1.0)
