@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -72,7 +73,8 @@ class TrainState:
             if metadata["settings"] != self.settings:
                 raise BadCheckpoint(
                     "settings",
-                    f"{path} is of a run with other settings; delete it to start anew, or choose them again.",
+                    f"{path} is of a run with other settings ({_changed(metadata['settings'], self.settings)}); "
+                    "delete it to start anew, or choose them again.",
                 )
             moments: dict[int, dict[str, Tensor]] = {}
             for name in [name for name in tensors if name.startswith("optimizer.")]:
@@ -86,3 +88,18 @@ class TrainState:
             raise BadCheckpoint(
                 "train_state", f"Expected {path} to be a saved training state, but: {error}."
             ) from error
+
+
+def _changed(saved: str, asked: str) -> str:
+    """Say which settings differ between two texts of `TrainState.settings`: the data's hash and nested settings."""
+    (data, before), (other, after) = json.loads(saved), json.loads(asked)
+    before, after = _flat({"data": data[:8], **before}), _flat({"data": other[:8], **after})
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return ", ".join(f"{name} was {before.get(name)}, is {after.get(name)}" for name in names)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found.update(_flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return found
