@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -18,6 +19,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: sever
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
+
+# A runner that was started in the background ignores Ctrl-C, and so would all that the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before anything imports rclpy: our tests must not hear another test run on this machine, nor a robot on the network.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
