@@ -6,6 +6,7 @@ ground truth is read and when submissions are written.
 
 from __future__ import annotations
 
+import colorsys
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ from clip2scene_ros.share import share_file
 
 MAX_CLASSES = 254
 UNKNOWN_COLOR = (96, 96, 96)
+OUTDOOR_ABSORBERS = ("sky", "clouds", "sun", "lens flare", "ego-car hood", "windscreen reflection")
+"""What cameras of a vehicle see and a LiDAR does not; absorbers of classes in one's own words."""
+GOLDEN_RATIO = 0.618034
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,13 @@ class ClassSet:
         name: name of the set (`nuscenes`).
         classes: at most 254; a class's position is its `class_id`.
         benchmark_ids: raw ground-truth id -> `class_id`, for sources that use other numbers; absent ids are unknown.
+        absorbers: words for what is no class, such as sky: where one fits an image best, no class is given.
     """
 
     name: str
     classes: tuple[SemanticClass, ...]
     benchmark_ids: dict[int, int] = field(default_factory=dict)
+    absorbers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of classes C."""
@@ -88,7 +94,8 @@ class ClassSet:
             {"id": i, "name": c.name, "prompts": list(c.prompts), "color": list(c.color)}
             for i, c in enumerate(self.classes)
         ]
-        return json.dumps({"name": self.name, "unknown": UNKNOWN, "classes": rows})
+        absorbers = {"absorbers": list(self.absorbers)} if self.absorbers else {}
+        return json.dumps({"name": self.name, "unknown": UNKNOWN, "classes": rows, **absorbers})
 
     @staticmethod
     def from_json(text: str) -> ClassSet:
@@ -100,11 +107,13 @@ class ClassSet:
 
 
 def load_class_set(name_or_path: str) -> ClassSet:
-    """Load `config/classes/NAME.yaml` or a YAML file by path.
+    """Load `config/classes/NAME.yaml`, a YAML file by path, or classes in one's own words (`parse_words`).
 
     Raises:
         BadClassSet: no such file, not YAML, no classes, duplicate names, a colour that is no RGB.
     """
+    if ";" in name_or_path or "," in name_or_path:
+        return parse_words(name_or_path)
     path = (
         Path(name_or_path)
         if name_or_path.endswith((".yaml", ".yml"))
@@ -113,13 +122,37 @@ def load_class_set(name_or_path: str) -> ClassSet:
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in share_file("config/classes").glob("*.yaml")))
         raise BadClassSet(
-            "missing", f"No class set {name_or_path!r}: expected one of {known}, or the path of a .yaml file."
+            "missing",
+            f"No class set {name_or_path!r}: expected one of {known}, the path of a .yaml file, or words such as "
+            "'road, street; car, van'.",
         )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, or a date that is none
         raise BadClassSet("yaml", f"{path} is not valid YAML: {error}.") from error
     return parse_class_set(content, str(path))
+
+
+def parse_words(text: str) -> ClassSet:
+    """Return the class set of `road, street; car, van; person`: classes between `;`, their words between `,`.
+
+    A class is called by its first word. Colours are made; sky and the like absorb, unless the text names them.
+
+    Raises:
+        BadClassSet: no words, a word twice, or too many classes.
+    """
+    groups = [[word for part in group.split(",") if (word := " ".join(part.split()))] for group in text.split(";")]
+    groups = [words for words in groups if words]
+    used = {word for words in groups for word in words}
+    rows = [{"name": words[0], "prompts": words, "color": _made_color(number)} for number, words in enumerate(groups)]
+    absorbers = [word for word in OUTDOOR_ABSORBERS if word not in used]
+    return parse_class_set({"name": "words", "classes": rows, "absorbers": absorbers}, f"Classes {short(text)}")
+
+
+def _made_color(number: int) -> list[int]:
+    """Return a colour unlike those of the numbers before: hues in steps of the golden ratio."""
+    rgb = colorsys.hsv_to_rgb(number * GOLDEN_RATIO % 1.0, 0.65 if number % 2 else 0.9, 0.95 if number % 3 else 0.75)
+    return [round(255 * value) for value in rgb]
 
 
 def parse_class_set(content: Any, where: str) -> ClassSet:  # noqa: ANN401 - untrusted YAML or JSON
@@ -135,7 +168,16 @@ def parse_class_set(content: Any, where: str) -> ClassSet:  # noqa: ANN401 - unt
     names = [c.name for c in classes]
     if len(set(names)) < len(names):
         raise BadClassSet("duplicate", f"{where}: class names must differ, but got {', '.join(names)[:200]}.")
-    return ClassSet(str(content.get("name", "")), classes, _parse_ids(content.get("benchmark_ids") or {}, names, where))
+    ids = _parse_ids(content.get("benchmark_ids") or {}, names, where)
+    absorbers = tuple(_parse_prompts(content.get("absorbers") or [], "absorbers", where))
+    words = [word for c in classes for word in c.prompts] + list(absorbers)
+    twice = sorted({word for word in words if words.count(word) > 1})
+    if twice:
+        raise BadClassSet(
+            "ambiguous",
+            f"{where}: a word can stand for one class only, but these come twice: {', '.join(twice)[:200]}.",
+        )
+    return ClassSet(str(content.get("name", "")), classes, ids, absorbers)
 
 
 def _parse_class(entry: Any, where: str) -> SemanticClass:  # noqa: ANN401
@@ -148,13 +190,14 @@ def _parse_class(entry: Any, where: str) -> SemanticClass:  # noqa: ANN401
         raise BadClassSet(
             "color", f"{where}: class {entry['name']!r} expects `color: [r, g, b]` in 0..255, but got {short(color)}."
         )
-    prompts = entry.get("prompts") or [entry["name"]]
-    if not (isinstance(prompts, list) and all(isinstance(p, str) and p.strip() for p in prompts)):
-        raise BadClassSet(
-            "prompts",
-            f"{where}: class {entry['name']!r} expects `prompts` to be a list of words, but got {short(prompts)}.",
-        )
+    prompts = _parse_prompts(entry.get("prompts") or [entry["name"]], "prompts", f"{where}: class {entry['name']!r}")
     return SemanticClass(entry["name"], tuple(prompts), (color[0], color[1], color[2]))
+
+
+def _parse_prompts(words: Any, key: str, where: str) -> list[str]:  # noqa: ANN401
+    if not (isinstance(words, list) and all(isinstance(word, str) and word.strip() for word in words)):
+        raise BadClassSet("prompts", f"{where} expects `{key}` to be a list of words, but got {short(words)}.")
+    return words
 
 
 def _parse_ids(raw: Any, names: list[str], where: str) -> dict[int, int]:  # noqa: ANN401

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_type_hints
 from clip2scene_ros.errors import BadConfig
 
 Config = TypeVar("Config")
+AFFINITIES = ("identity", "qq", "kk", "sclip", "naclip", "clip_mid", "external", "qk")
 
 
 def setting(
@@ -141,6 +142,80 @@ class NetworkConfig:
     in_channels: int = setting(1, "1 intensity, 3 colour", low=1, high=16)
     embedding_dim: int = setting(32, "D of the head and of the class vectors", low=2, high=4096)
     voxel_size_m: float = setting(0.2, "edge of a voxel [m]", low=0.01, high=2.0)
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Which CLIP is the teacher."""
+
+    model: str = setting("ViT-B-16", "any name that open_clip knows, with a ViT as its image tower")
+    pretrained: str = setting(
+        "openai", "open_clip's tag of the weights; it also says which activation they learned with"
+    )
+    checkpoint: str = setting("", "local weights (.safetensors); nothing is fetched then")
+    random_weights: bool = setting(False, "no weights at all: for tests and timing, the labels mean nothing")
+    device: str = setting("auto", "`auto` takes CUDA where there is one, else the CPU; or `cpu`, `cuda`, `cuda:1`")
+    precision: str = setting(
+        "fp16", "of the image tower on CUDA; the CPU always computes in fp32", choices=("fp32", "fp16")
+    )
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """How CLIP gives a feature for every patch; the defaults are for the OpenAI and LAION ViT-B/16.
+
+    A model with other needs carries its own in its card (`teacher/clip.py`).
+    """
+
+    read_out: str = setting(
+        "reduced", "the last block's attention alone; `full` adds residual and MLP", choices=("full", "reduced")
+    )
+    affinity: str = setting(
+        "naclip", "which patches speak for a patch; best published one-pass number on Cityscapes", choices=AFFINITIES
+    )
+    sigma: float = setting(5.0, "of NACLIP's neighbourhood, as published [patches]", low=0.01, high=1e6)
+    gamma: float = setting(3.0, "sharpness of `clip_mid` and `external`, as published", low=0.0, high=100.0)
+    beta: float = setting(
+        1.2, "patches less alike than this many means are left out of them, as published", low=0.0, high=10.0
+    )
+    mode: str = setting(
+        "windows", "CLIP learned at one size; `whole` stretches its position embeddings", choices=("windows", "whole")
+    )
+    short_side_px: int = setting(
+        448, "images are scaled to this; 0 leaves them; 448 is 21 windows of a 16:9 image [px]", low=0, high=8192
+    )
+    scales: str = setting("1", "`0.5, 1, 2` averages three looks of other sizes, at their costs")
+    window_px: int = setting(0, "0 takes the size that the model learned at [px]", low=0, high=8192)
+    overlap: float = setting(0.5, "share of a window that the next one sees again, as published", low=0.0, high=0.9)
+    blend: str = setting(
+        "mean", "as published; `taper` trusts a window's middle more than its edge", choices=("mean", "taper")
+    )
+    batch: int = setting(16, "windows computed at once; bounds the memory", low=1, high=4096)
+    prompt_denoising: float = setting(
+        0.0, "classes that are nowhere in an image surer than this are dropped there; MaskCLIP+: 0.5", low=0.0, high=1.0
+    )
+    key_smoothing: float = setting(
+        0.0, "patches less sure than this ask those with like keys; MaskCLIP+: 1.0", low=0.0, high=1.0
+    )
+    official: bool = setting(
+        False, "CLIP2Scene's arithmetic: exact GELU, epsilon 1e-6, pixels not normalised; worse, for parity only"
+    )
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How the words of a class become what image features are compared with."""
+
+    combine: str = setting(
+        "max", "the best word of a class speaks for it; `lse` lets all of them", choices=("max", "lse")
+    )
+    scale: float = setting(
+        100.0, "cosines are multiplied by this before a softmax; CLIP's own 1/temperature", low=1.0, high=1000.0
+    )
+    experts: int = setting(
+        0, "templates kept by class for their low entropy (FLOSS: 4); needs unlabelled images; 0 is off", low=0, high=85
+    )
+    cache: str = setting("~/.cache/clip2scene_ros/text", "folder of text embeddings made before; empty keeps none")
 
 
 def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:

@@ -42,6 +42,10 @@ class BadClassSet(Clip2SceneError):
     """A class-set file that is missing, malformed, or does not fit the checkpoint."""
 
 
+class BadTeacher(Clip2SceneError):
+    """A CLIP model that is missing, of a kind without dense features, or given something it cannot use."""
+
+
 class BadBag(Clip2SceneError):
     """A bag that cannot be opened, lacks the wanted topics, or holds messages of unknown type."""
 

@@ -38,6 +38,7 @@ FLOORS = (
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")
 TRAINING_ONLY = ("trimesh", "embreex", "lightning_fabric", "tensorboard", "clip2scene_training")
+CLIP_ONLY = ("open_clip", "torchvision", "timm", "ftfy", "huggingface_hub")
 
 Module = tuple[str, ast.Module]
 
@@ -201,8 +202,8 @@ print("imported", len({modules!r}))
 """
 
 
-def test_the_core_imports_without_ros_and_without_the_training_extra(project: Path) -> None:
+def test_the_core_imports_without_ros_and_without_the_extras_for_training_and_clip(project: Path) -> None:
     core = [name for name, _ in modules(project, CORE) if not within(name, NODES)]
-    code = BLOCKED.format(names=(*ROS, *TRAINING_ONLY), endings=ROS_MESSAGES, modules=core)
+    code = BLOCKED.format(names=(*ROS, *TRAINING_ONLY, *CLIP_ONLY), endings=ROS_MESSAGES, modules=core)
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert run.stdout.splitlines() == ["rclpy is blocked", f"imported {len(core)}"], run.stderr

@@ -1,0 +1,1 @@
+"""The teacher: CLIP looks at the images, and points get their words."""
