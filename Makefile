@@ -62,8 +62,8 @@ distclean: clean
 	rm -rf $(VENV)
 
 $(VENV)/.installed-demo: EXTRAS = ros,train
-$(VENV)/.installed-dev: EXTRAS = ros,train,dev
-$(VENV)/.installed-bench: EXTRAS = ros,train,dev,bench
+$(VENV)/.installed-dev: EXTRAS = ros,train,clip,dev
+$(VENV)/.installed-bench: EXTRAS = ros,train,clip,dev,bench
 $(VENV)/.installed-viewer: EXTRAS = ros,train,viewer
 # The build backend is pinned like everything else, hence no build isolation.
 $(VENV)/.installed-%: $(PACKAGING) | $(BIN)/python

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clip2scene_ros.classes import UNKNOWN_COLOR, ClassSet, load_class_set
+from clip2scene_ros.classes import OUTDOOR_ABSORBERS, UNKNOWN_COLOR, ClassSet, load_class_set, parse_words
 from clip2scene_ros.errors import BadClassSet
 from clip2scene_ros.frame import UNKNOWN
 
@@ -93,3 +93,56 @@ def test_benchmark_ids_become_class_ids_and_all_others_unknown() -> None:
     mapped = kitti.from_benchmark(raw)
     assert mapped.dtype == np.uint8
     assert mapped.tolist() == [[car, car, road], [UNKNOWN] * 3]
+
+
+def test_classes_in_ones_own_words() -> None:
+    found = load_class_set(" road, street;car ,  police   car; person, pedestrian; ")
+    assert found.names == ("road", "car", "person")
+    assert [c.prompts for c in found.classes] == [("road", "street"), ("car", "police car"), ("person", "pedestrian")]
+    assert found.absorbers == OUTDOOR_ABSORBERS
+    assert len({c.color for c in found.classes}) == 3
+    assert ClassSet.from_json(found.to_json()) == found
+    assert load_class_set("road;").names == ("road",)
+
+
+def test_a_class_named_as_an_absorber_is_a_class() -> None:
+    found = parse_words("road; sky, clouds")
+    assert found.names == ("road", "sky")
+    assert not {"sky", "clouds"} & set(found.absorbers)
+
+
+def test_made_colours_differ_and_none_is_that_of_unknown() -> None:
+    colors = [c.color for c in parse_words("; ".join(f"c{i}" for i in range(60))).classes]
+    assert len({*colors, UNKNOWN_COLOR}) == 61
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ("form", ";"),
+        ("form", " , ; ,"),
+        ("duplicate", "road; road, street"),
+        ("ambiguous", "road, street; lane, street"),
+        ("ambiguous", "road, road;"),
+        ("too_many", ";".join(f"c{i}" for i in range(255))),
+    ],
+)
+def test_words_that_make_no_class_set_are_refused_by_reason(reason: str, text: str) -> None:
+    with pytest.raises(BadClassSet) as caught:
+        load_class_set(text)
+    assert caught.value.reason == reason
+    assert len(str(caught.value)) < 500
+
+
+def test_absorbers_of_a_file_survive_json_and_are_no_classes(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("classes: [{name: road}]\nabsorbers: [sky, my hood]")
+    class_set = load_class_set(str(path))
+    assert (class_set.names, class_set.absorbers) == (("road",), ("sky", "my hood"))
+    assert ClassSet.from_json(class_set.to_json()) == class_set
+    path.write_text("classes: [{name: road}]\nabsorbers: [road]")
+    with pytest.raises(BadClassSet, match="come twice: road"):
+        load_class_set(str(path))
+    path.write_text("classes: [{name: road}]\nabsorbers: sky")
+    with pytest.raises(BadClassSet, match="`absorbers` to be a list"):
+        load_class_set(str(path))
