@@ -84,11 +84,12 @@ class DenseClip:
         """Return features, tokens and keys of images or windows as they are (`tower.patch_features`).
 
         Args:
-            images: (B, 3, H, W) float32 RGB in [0, 1]; filled with zeros, after normalisation, to whole patches.
+            images: (B, 3, H, W) float32 RGB in [0, 1]; filled with the mean colour to whole patches.
         """
         external = self._external(images) if self._external and self.config.affinity == "external" else None
-        pixels = padded((images - self._mean) / self._std, self._patch).to(self._dtype)
-        return patch_features(self._visual, pixels, self.config, external)
+        # Normalisation makes the mean colour zero: CLIP2Scene's code fills with zeros after it.
+        pixels = (padded(images, self._patch, self._mean) - self._mean) / self._std
+        return patch_features(self._visual, pixels.to(self._dtype), self.config, external)
 
     def _look(self, images: Sequence[Array]) -> list[FeatureMap]:
         stacked = torch.from_numpy(np.stack(images)).to(self.clip.device).permute(0, 3, 1, 2).float() / 255
@@ -99,8 +100,7 @@ class DenseClip:
         """Return one map an image, blended of its windows."""
         size: Size = (images.shape[2], images.shape[3])
         scaled = scaled_size(size, self.config.short_side_px, factor)
-        # Filled with the mean colour, which normalisation makes zero.
-        canvas = padded(resized(images, scaled) - self._mean, self._patch) + self._mean
+        canvas = padded(resized(images, scaled), self._patch, self._mean)
         tiling = tile((canvas.shape[2], canvas.shape[3]), self._patch, self._learned, self.config)
         grid, window = (_in_patches(each, self._patch) for each in ((canvas.shape[2], canvas.shape[3]), tiling.window))
         mosaics = [Mosaic(grid, window, self.config.blend) for _ in images]

@@ -85,10 +85,15 @@ def resized(images: Tensor, size: Size) -> Tensor:
     return functional.interpolate(images, size, mode="bicubic", align_corners=False, antialias=True).clamp_(0, 1)
 
 
-def padded(images: Tensor, patch: Size) -> Tensor:
-    """Return images with zeros below and to the right, so that patches fit."""
-    bottom, right = (-n % p for n, p in zip(images.shape[2:], patch, strict=True))
-    return functional.pad(images, (0, right, 0, bottom)) if bottom or right else images
+def padded(images: Tensor, patch: Size, fill: Tensor) -> Tensor:
+    """Return (B, 3, H, W) images with the colour `fill` (3, 1, 1) below and to the right, so that patches fit."""
+    height, width = images.shape[2:]
+    bottom, right = -height % patch[0], -width % patch[1]
+    if not (bottom or right):
+        return images
+    canvas = fill.expand(len(images), -1, height + bottom, width + right).clone()
+    canvas[:, :, :height, :width] = images
+    return canvas
 
 
 class Mosaic:
