@@ -161,16 +161,17 @@ def test_files_that_are_no_rows_are_refused(tmp_path):
 
 
 NEIGHBOURS = {
-    "car": {"truck", "bus", "motorcycle"},
-    "bus": {"train", "truck", "car"},
-    "road": {"pavement", "railroad", "bridge", "gravel"},
-    "tree": {"bush", "branch", "leaves"},
-    "grass": {"moss", "leaves", "straw", "playingfield", "tree", "bush", "dirt", "plant-other"},
-    "cat": {"dog"},
-    "fence": {"railing", "cage", "net", "wall-brick"},
-    "wall-brick": {"wall-stone", "wall-concrete", "wall-tile"},
-    "sea": {"river", "water-other"},
-    "couch": {"chair", "bed", "pillow"},
+    "car": "truck",
+    "truck": "car",
+    "bus": "train",
+    "bicycle": "motorcycle",
+    "tree": "branch",
+    "cat": "dog",
+    "fence": "railing",
+    "wall-brick": "wall-stone",
+    "sea": "water-other",
+    "house": "building-other",
+    "couch": "furniture-other",
 }
 
 
@@ -181,8 +182,10 @@ def test_the_neighbours_of_real_clip_words_make_sense(shared_data, kind):
     assert (len(words.words), words.rows.shape) == (171, (1, 171, 512))
     likeness = words.means() @ words.means().T
     likeness.fill_diagonal_(-1)
-    nearest = {word: words.words[int(likeness[words.words.index(word)].argmax())] for word in NEIGHBOURS}
-    assert {word: near for word, near in nearest.items() if near not in NEIGHBOURS[word]} == {}
+    nearest = {word: words.words[int(row.argmax())] for word, row in zip(words.words, likeness, strict=True)}
+    assert {word: nearest[word] for word in NEIGHBOURS} == NEIGHBOURS
+    # One sentence finds a road most like a car: they are in one picture. The mean of 85 finds the pavement.
+    assert nearest["road"] == {"single": "car", "multi": "pavement"}[kind]
 
 
 def test_real_words_are_recognised_across_two_lists(shared_data):
