@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,8 @@ class Clip:
     @property
     def device(self) -> torch.device:
         """Return where the weights are."""
-        return next(iter(self.model.parameters())).device
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
     @cached_property
     def text_sha256(self) -> str:
@@ -220,8 +221,8 @@ def _card_from(path: Path, text: Any) -> ClipCard:  # noqa: ANN401 - untrusted m
         if content.pop("format") != FORMAT:
             raise BadTeacher("card", f"expected format {FORMAT}")
         dense = with_settings(DenseConfig(), content.pop("dense"))
-        lists = {name: tuple(content.pop(name)) for name in ("mean", "std", "vocabulary")}
-        return replace(ClipCard("", {}), dense=dense, **lists, **content)
+        lists: dict[str, Any] = {name: tuple(content.pop(name)) for name in ("mean", "std", "vocabulary")}
+        return ClipCard(**content, **lists, dense=dense)
     except (TypeError, KeyError, ValueError, AttributeError, RecursionError, Clip2SceneError) as error:
         raise BadTeacher("card", f"{path}: its card `{METADATA_KEY}` is damaged: {error}.") from error
 

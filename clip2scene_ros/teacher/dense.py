@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ class DenseClip:
         self.clip, self.config, self._external = clip, config or clip.card.dense, external
         check_tower(clip.model.visual)
         self._scales = parse_scales(self.config.scales)
-        visual = official_tower(clip.model.visual) if self.config.official else clip.model.visual
+        visual: Any = official_tower(clip.model.visual) if self.config.official else clip.model.visual
         self._dtype = torch.float16 if clip.half else torch.float32
         self._visual = _halved(visual) if clip.half else visual
         self._patch: Size = tuple(visual.patch_size)
@@ -114,7 +115,7 @@ class DenseClip:
             for (i, corner), feature, key in zip(batch, features, windows_keys, strict=True):
                 mosaics[i].add(_in_patches(corner, self._patch), feature)
                 if self.config.key_smoothing:
-                    unit = functional.normalize(key, dim=-1).unflatten(0, window)
+                    unit = functional.normalize(key, dim=-1).view(*window, -1)
                     keys[i].add(_in_patches(corner, self._patch), unit)
         cell_px = tuple(p * n / s for p, n, s in zip(self._patch, size, scaled, strict=True))
         return [

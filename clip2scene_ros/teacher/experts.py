@@ -62,7 +62,7 @@ def choose_experts(words: WordRows, class_set: ClassSet, features: Tensor, confi
         alone = class_vectors(words, class_set, config, [template])
         probabilities = (config.scale * alone.scores(features)).softmax(-1)
         nats, winner = torch.special.entr(probabilities).sum(-1), probabilities.argmax(-1)
-        for column in winner.unique().tolist():
+        for column in sorted(set(winner.flatten().tolist())):
             entropy[template, column] = nats[winner == column].mean()
     kept = tuple(_kept(entropy[:, column], config.experts) for column in range(columns))
     experts = tuple(class_vectors(words, class_set, config, templates) for templates in kept)

@@ -203,7 +203,7 @@ def text_features(model: torch.nn.Module, tokens: Tensor) -> Tensor:
     x = x[torch.arange(len(x), device=x.device), end]
     projection = model.text_projection
     if projection is None:
-        return x  # type: ignore[no-any-return]
+        return x
     return projection(x) if isinstance(projection, torch.nn.Module) else x @ projection  # type: ignore[no-any-return]
 
 

@@ -85,7 +85,8 @@ def patch_features(
     # The official code sends keys through the output projection as well.
     keys = projected(last, k) if config.official else k.transpose(1, 2).flatten(2)
     unit = functional.normalize(features.float(), dim=-1)
-    return unit.unflatten(1, grid), tokens.float().unflatten(1, grid), keys[:, 1:].float()
+    b, (h, w) = len(unit), grid
+    return unit.view(b, h, w, -1), tokens.float().reshape(b, h, w, -1), keys[:, 1:].float()
 
 
 def middle_block(blocks: int) -> int:
@@ -126,6 +127,6 @@ def stretched(positions: Tensor, learned: Grid, grid: Grid) -> Tensor:
     """
     if grid == learned:
         return positions
-    places = positions[1:].float().T.unflatten(1, learned)[None]
+    places = positions[1:].float().T.reshape(1, -1, *learned)
     places = functional.interpolate(places, grid, mode="bicubic", align_corners=False)
     return torch.cat([positions[:1].float(), places[0].flatten(1).T])

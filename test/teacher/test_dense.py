@@ -107,12 +107,13 @@ def test_half_precision_gives_the_same_classes(clip, settings, name):
     text = functional.normalize(torch.randn(10, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     images = [np.kron(image, np.ones((16, 16, 1), np.uint8)) for image in pictures((10, 15), (10, 15), (6, 6))]
     full, half = (DenseClip(c, settings(affinity=name)).look(images) for c in (clip, replace(clip, half=True)))
-    same = [
-        (a.features @ text.T).argmax(-1) == (b.features @ text.T).argmax(-1) for a, b in zip(full, half, strict=True)
-    ]
-    assert torch.cat([s.flatten() for s in same]).float().mean() > 0.99
+    scores, halves = (torch.cat([(seen.features @ text.T).flatten(0, 1) for seen in looks]) for looks in (full, half))
+    best, second = scores.topk(2, dim=1).values.T
+    decided = best - second > 0.01  # half precision has three digits: what is nearer is a tie
+    assert decided.float().mean() > 0.9
+    assert (scores.argmax(1) == halves.argmax(1))[decided].float().mean() > 0.99
     assert half[0].features.dtype == torch.float32
-    assert 0 < (full[0].features - half[0].features).abs().max() < 0.05
+    assert 0 < (full[0].features - half[0].features).abs().mean() < 0.01
 
 
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (47, 49), (100, 63), (20, 200)])
