@@ -17,8 +17,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from PIL import Image, ImageDraw
 
 from clip2scene_ros.drawing import BACKGROUND, TEXT, font
-from clip2scene_training.photos import PhotoConfig, photo
-from clip2scene_training.photos.photographer import subject_of
+from clip2scene_training.photos import PhotoConfig
+from clip2scene_training.photos.photographer import photo, subject_of
 from clip2scene_training.photos.words import SUBJECTS
 
 TILE_PX, TEXT_PX, PAD_PX = 192, 48, 6

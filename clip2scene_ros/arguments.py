@@ -38,11 +38,12 @@ Errors are one line; CLIP2SCENE_DEBUG=1 adds the traceback."""
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the parsed command line; wrong usage exits with code 2 and a line that says what was wrong.
 
-    Commands that segment have `args.segmenter`, a SegmenterConfig; `finetune` has its own options in `args.rest`.
+    Commands that segment have `args.segmenter`, a SegmenterConfig; those that train have their own options in
+    `args.rest`.
     """
     args, rest = _parser().parse_known_args(arguments)
     args.rest = rest
-    if args.command == "finetune":
+    if args.command in ("finetune", "train-clip"):
         return args
     if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_export, _add_finetune):
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_export, _add_finetune,
+                _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -198,6 +200,15 @@ def _add_export(commands: Any) -> None:  # noqa: ANN401
 def _add_finetune(commands: Any) -> None:  # noqa: ANN401
     commands.add_parser(
         "finetune", help="train with labels; `finetune --help` lists its options", add_help=False, allow_abbrev=False
+    )
+
+
+def _add_train_clip(commands: Any) -> None:  # noqa: ANN401
+    commands.add_parser(
+        "train-clip",
+        help="train a small CLIP from scratch on captioned rendered photos; `train-clip --help` lists its options",
+        add_help=False,
+        allow_abbrev=False,
     )
 
 

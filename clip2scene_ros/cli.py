@@ -182,6 +182,13 @@ def finetune(args: argparse.Namespace) -> int:
     return options.main(args.rest)
 
 
+def train_clip(args: argparse.Namespace) -> int:
+    """Train a small CLIP from scratch."""
+    from clip2scene_training import clip_options
+
+    return clip_options.main(args.rest)
+
+
 def _check_free(args: argparse.Namespace, *paths: Path) -> None:
     for path in paths:
         if path.exists() and not args.overwrite:
@@ -251,7 +258,8 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    function.__name__: function for function in (demo, world, segment, evaluate, inspect, export, finetune)
+    function.__name__.replace("_", "-"): function
+    for function in (demo, world, segment, evaluate, inspect, export, finetune, train_clip)
 }
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from clip2scene_ros.config import NetworkConfig, setting
+from clip2scene_training.photos.config import PhotoConfig
 
 
 @dataclass(frozen=True)
@@ -68,3 +69,58 @@ class FinetuneConfig:
     save_every: int = setting(100, "steps between two saves", low=1, high=1_000_000)
     eval_every: int = setting(0, "steps between two looks at the validation data; 0 looks at the end only", low=0)
     eval_frames: int = setting(0, "validation frames of such a look, evenly spread; 0 takes all", low=0)
+
+
+@dataclass(frozen=True)
+class TowersConfig:
+    """The small CLIP: an open_clip model of these sizes."""
+
+    window_px: int = setting(32, "width and height that the image tower learns at", low=8, high=224)
+    patch_px: int = setting(8, "of the image tower; half of it costs four times as much", low=2, high=32)
+    width: int = setting(128, "of the image tower", low=32, high=1024)
+    layers: int = setting(4, "of the image tower", low=1, high=24)
+    text_width: int = setting(128, "of the text tower", low=32, high=1024)
+    text_layers: int = setting(2, "of the text tower; captions are short", low=1, high=24)
+    embedding: int = setting(128, "length of the vectors that images and texts are compared by", low=8, high=1024)
+    context: int = setting(24, "longest caption, in words, with start and end", low=4, high=77)
+
+
+@dataclass(frozen=True)
+class TrainClipConfig:
+    """How a small CLIP is trained on captioned photos."""
+
+    # what is learned
+    photos: int = setting(20_000, "captioned photos to learn from", low=1, high=10_000_000)
+    photo: PhotoConfig = field(default_factory=PhotoConfig)
+    towers: TowersConfig = field(default_factory=TowersConfig)
+    notice: str = setting(
+        "small CLIP, learned from captions of rendered photos without point or pixel labels, not for the road",
+        "shown with every result of this model",
+    )
+    # how long and how fast
+    steps: int = setting(10_000, "optimizer steps", low=1, high=10_000_000)
+    batch_size: int = setting(96, "captions a step, each against all others", low=2, high=65_536)
+    views: int = setting(2, "crops of a photo that share its caption; text is the dearer half", low=1, high=16)
+    learning_rate: float = setting(1e-3, "peak of the one-cycle schedule", low=1e-7, high=10.0)
+    warmup: float = setting(0.03, "share of the steps in which the rate rises", low=0.0, high=1.0)
+    weight_decay: float = setting(0.05, "of AdamW", low=0.0, high=1.0)
+    clip_norm: float = setting(1.0, "longest gradient", low=1e-3, high=1e6)
+    # how photos and captions are varied
+    crop: float = setting(
+        0.4, "smallest crop, as share of a photo; small ones make the caption nearly local", low=0.05, high=1.0
+    )
+    light: float = setting(0.25, "brightness and contrast vary by about this share", low=0.0, high=1.0)
+    tint: float = setting(0.08, "each colour channel varies by about this share", low=0.0, high=1.0)
+    grain: float = setting(0.02, "noise added to pixels in [0, 1]", low=0.0, high=1.0)
+    unheard: float = setting(
+        0.05, "share of the words replaced by `unknown`, so that prompts may have some", low=0.0, high=0.9
+    )
+    # where and how often
+    seed: int = setting(0, "of weights, order and crops; the photos have seeds of their own", low=0, high=2**31 - 1)
+    device: str = setting("cpu", "`cpu` is deterministic; or `auto`, `cuda`, `cuda:1`")
+    threads: int = setting(2, "CPU threads; another number sums in another order", low=1, high=256)
+    save_every: int = setting(500, "steps between two saves", low=1, high=1_000_000)
+    held_out: int = setting(
+        512, "photos that are not learned, to look at the model by; 0 for none", low=0, high=100_000
+    )
+    eval_every: int = setting(1000, "steps between two looks at them; 0 looks at the end only", low=0)

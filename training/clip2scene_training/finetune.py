@@ -208,7 +208,7 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
     return {**report, "curve": state.curve, "training": pace}
 
 
-def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState, _FabricModule, _FabricOptimizer]:
+def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState[Student], _FabricModule, _FabricOptimizer]:
     """Return a run's state, new or as saved in `folder`, and its student and optimizer as this process uses them."""
     config, num_classes = run.config, len(load_class_set(run.config.class_set))
     student = Student(config.network, num_classes, config.normalize, config.temperature)
@@ -233,7 +233,7 @@ def loss_of(model: torch.nn.Module, batch: Sample, weights: Tensor, lovasz: floa
     return loss, float(average(loss.detach()))
 
 
-def look(fabric: Fabric, run: Run, state: TrainState, frames: int = 0) -> tuple[dict[str, Any], list[Array]]:
+def look(fabric: Fabric, run: Run, state: TrainState[Student], frames: int = 0) -> tuple[dict[str, Any], list[Array]]:
     """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return report and pictures."""
     report, pictures = judge(
         run.out, run.val_dataset, "" if frames else run.val_sha256, run.config, run.command, frames

@@ -125,9 +125,14 @@ def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) ->
         return WorldDataset(split, cache_dir=cache or Path("runs/world"), progress=show)
 
 
-def parsed(given: dict[str, str]) -> dict[str, Any]:
-    """Turn the text of settings into their types; what does not parse is left for `with_settings` to refuse."""
-    kinds = {name: type(default) for name, default, _ in settings_of(FinetuneConfig())}
+def parsed(given: dict[str, str], config: object | None = None) -> dict[str, Any]:
+    """Turn the text of settings into their types; what does not parse is left for `with_settings` to refuse.
+
+    Args:
+        given: by dotted name.
+        config: whose settings they are; FinetuneConfig when omitted.
+    """
+    kinds = {name: type(default) for name, default, _ in settings_of(config or FinetuneConfig())}
     values: dict[str, Any] = {}
     for name, text in given.items():
         try:

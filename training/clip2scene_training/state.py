@@ -9,26 +9,27 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from clip2scene_ros.errors import BadCheckpoint
 from clip2scene_ros.files import whole_file
-from clip2scene_training.student import Student
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass
-class TrainState:
+class TrainState(Generic[Model]):
     """A run in progress.
 
     Attributes:
         step: steps done.
-        student: network and class vectors being trained.
+        student: what is being trained.
         optimizer: its moments are saved; its settings come from the configuration.
         settings: text of the run's configuration and data; a run is only resumed with equal ones.
         curve: looks at the validation data so far: `step`, `samples`, `miou`, `loss`.
@@ -36,7 +37,7 @@ class TrainState:
     """
 
     step: int
-    student: Student
+    student: Model
     optimizer: Optimizer
     settings: str
     curve: list[dict[str, float | None]] = field(default_factory=list)

@@ -113,7 +113,7 @@ def _standpoint(
 
 def _downwards(rng: np.random.Generator, prop: Prop, height: float, field: float) -> View:
     """Return a view over the ground near the middle of the street."""
-    low, high = prop.bounds
+    high = prop.bounds[1]
     reach = np.clip(prop.bounds[:, 1], -30, 30)
     target = np.array([rng.uniform(-25, 25), rng.uniform(*reach), float(high[2])])
     azimuth, away = rng.uniform(0, 2 * math.pi), math.exp(rng.uniform(math.log(1.5), math.log(16)))

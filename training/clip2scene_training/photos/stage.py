@@ -212,8 +212,8 @@ def _markings(rng: np.random.Generator, found: _Set, half: float, road: Color) -
             rectangle(x, y, 3.0, 0.5, Material.MARKING, white, 0.006)
     for _ in range(int(rng.integers(0, 12))):
         tone = tuple(np.clip(np.asarray(road) * rng.uniform(0.6, 1.4), 0, 1))
-        rectangle(*rng.uniform((-30, -half), (28, half - 1.5)), *rng.uniform((0.5, 0.5), (5, 1.4)), Material.ASPHALT, tone,
-                  0.003)  # fmt: skip
+        at, size = rng.uniform((-30, -half), (28, half - 1.5)), rng.uniform((0.5, 0.5), (5, 1.4))
+        rectangle(*at, *size, Material.ASPHALT, tone, 0.003)
     found.put("road", b.mesh())
 
 

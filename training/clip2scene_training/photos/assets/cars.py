@@ -117,7 +117,8 @@ def van(rng: np.random.Generator) -> Mesh:
                (-half + 0.1, height)]  # fmt: skip
     b.prism(outline, [width / 2] * 4 + [width / 2 - 0.1] * 2, Material.PAINT, color)
     b.prism([(screen - 0.05, belt + 0.04), (screen + 0.08, belt + 0.04), (screen - lean + 0.12, height - 0.12),
-             (screen - lean, height - 0.12)], [width / 2 - 0.08] * 2 + [width / 2 - 0.16] * 2, Material.GLASS, PANE)  # fmt: skip
+             (screen - lean, height - 0.12)], [width / 2 - 0.08] * 2 + [width / 2 - 0.16] * 2, Material.GLASS,
+            PANE)  # fmt: skip
     first = screen - lean - 0.2
     glazed = length - nose - lean - 0.6 if rng.random() < 0.35 else 0.8
     b.box((glazed, width + 0.015, 0.34 * height), (first - glazed / 2, 0, 0.72 * height), Material.GLASS, PANE)

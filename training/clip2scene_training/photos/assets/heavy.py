@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clip2scene_training.photos.assets.cars import lights
 from clip2scene_training.photos.assets.colors import DARK, PANE, hue, neutral, paint, shade
 from clip2scene_training.world.materials import Material
 from clip2scene_training.world.mesh import Builder, Color, Mesh
+
+Span = tuple[float, float, float, float]
+"""Where a load lies: from x to x, on a floor at z, so wide [m]."""
+Load = Callable[[Builder, np.random.Generator, Span, Color], None]
 
 
 def _cab(b: Builder, rng: np.random.Generator, front: float, width: float, color: Color) -> float:
@@ -35,44 +41,71 @@ def _cab(b: Builder, rng: np.random.Generator, front: float, width: float, color
     return back
 
 
-def _cargo(b: Builder, rng: np.random.Generator, x0: float, x1: float, width: float, kind: str) -> None:
-    """Add what stands on a bed between two x."""
-    middle, span, floor = (x0 + x1) / 2, x1 - x0, rng.uniform(0.95, 1.2)
+def _box(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    tall = rng.uniform(1.9, 2.9)
+    cover = (Material.PAINT, Material.PLASTIC, Material.METAL, Material.CLOTH)[rng.integers(4)]
+    b.box((x1 - x0, width, tall), ((x0 + x1) / 2, 0, floor + tall / 2), cover, color)
+    _lettering(b, rng, ((x0 + x1) / 2, floor, x1 - x0), width, tall)
+
+
+def _tank(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    radius, skin = width * rng.uniform(0.36, 0.47), Material.METAL if rng.random() < 0.5 else Material.PAINT
+    b.tube((x0, 0, floor + radius), (x1, 0, floor + radius), radius, skin, color, sides=16)
+    for x in np.linspace(x0 + 0.3, x1 - 0.3, 4):
+        b.tube((x - 0.04, 0, floor + radius), (x + 0.04, 0, floor + radius), radius * 1.03, Material.METAL, DARK,
+               sides=16)  # fmt: skip
+
+
+def _dump(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    rise, earth = rng.uniform(0.9, 1.6), hue(rng, (0.05, 0.12), (0.2, 0.5), (0.2, 0.5))
+    b.prism([(x0 + 0.3, floor), (x1, floor), (x1 + 0.1, floor + rise), (x0 - 0.1, floor + rise)], width / 2,
+            Material.METAL, color)  # fmt: skip
+    for x in np.arange(x0 + 0.4, x1, 0.8):
+        b.box((0.1, width + 0.08, rise * 0.9), (x, 0, floor + rise / 2), Material.METAL, shade(color, 0.8))
+    b.ball(((x1 - x0) * 0.4, width * 0.4, 0.5), ((x0 + x1) / 2, 0, floor + rise), Material.DIRT, earth, roughness=0.15,
+           rng=rng)  # fmt: skip
+
+
+def _logs(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    for y in np.linspace(-0.3, 0.3, 4) * width:
+        for z in (0.25, 0.65, 1.05):
+            bark = hue(rng, (0.05, 0.1), (0.3, 0.6), (0.2, 0.5))
+            b.tube((x0, y, floor + z), (x1, y, floor + z), 0.2, Material.BARK, bark, sides=7)
+    b.box((0.1, width, 1.4), (x1, 0, floor + 0.7), Material.METAL, color)
+
+
+def _mixer(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, _ = at
+    middle = (x0 + x1) / 2
+    b.tube((x0 + 0.2, 0, floor + 1.5), (middle, 0, floor + 1.1), 0.6, Material.PAINT, color, sides=12, end_radius=1.15)
+    b.tube((middle, 0, floor + 1.1), (x1, 0, floor + 0.8), 1.15, Material.PAINT, color, sides=12, end_radius=0.7)
+
+
+def _bare(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    wood = hue(rng, (0.05, 0.1), (0.3, 0.5), (0.25, 0.45))
+    b.box((x1 - x0, width, 0.2), ((x0 + x1) / 2, 0, floor), Material.WOOD, wood)
+    b.box((0.1, width, 0.6), (x1, 0, floor + 0.3), Material.METAL, color)
+
+
+def _flat(b: Builder, rng: np.random.Generator, at: Span, color: Color) -> None:
+    x0, x1, floor, width = at
+    _bare(b, rng, at, color)
+    for x in np.arange(x0 + 0.7, x1 - 0.4, 1.5):
+        tall = rng.uniform(0.3, 1.5)
+        b.box((rng.uniform(0.7, 1.4), width * rng.uniform(0.4, 0.95), tall), (x, 0, floor + tall / 2), Material.PLASTIC,
+              paint(rng))  # fmt: skip
+
+
+def _cargo(b: Builder, rng: np.random.Generator, span: tuple[float, float, float], kinds: tuple[Load, ...]) -> None:
+    """Add one of some kinds of load between two x, so wide."""
     color = neutral(rng, 0.4, 0.9) if rng.random() < 0.4 else paint(rng)
-    if kind == "box":
-        tall = rng.uniform(1.9, 2.9)
-        cover = (Material.PAINT, Material.PLASTIC, Material.METAL, Material.CLOTH)[rng.integers(4)]
-        b.box((span, width, tall), (middle, 0, floor + tall / 2), cover, color)
-        _lettering(b, rng, (middle, floor, span), width, tall)
-    elif kind == "tank":
-        radius, skin = width * rng.uniform(0.36, 0.47), Material.METAL if rng.random() < 0.5 else Material.PAINT
-        b.tube((x0, 0, floor + radius), (x1, 0, floor + radius), radius, skin, color, sides=16)
-        for x in np.linspace(x0 + 0.3, x1 - 0.3, 4):
-            b.tube((x - 0.04, 0, floor + radius), (x + 0.04, 0, floor + radius), radius * 1.03, Material.METAL, DARK,
-                   sides=16)  # fmt: skip
-    elif kind == "dump":
-        rise = rng.uniform(0.9, 1.6)
-        b.prism([(x0 + 0.3, floor), (x1, floor), (x1 + 0.1, floor + rise), (x0 - 0.1, floor + rise)], width / 2,
-                Material.METAL, color)  # fmt: skip
-        for x in np.arange(x0 + 0.4, x1, 0.8):
-            b.box((0.1, width + 0.08, rise * 0.9), (x, 0, floor + rise / 2), Material.METAL, shade(color, 0.8))
-        b.ball((span * 0.4, width * 0.4, 0.5), (middle, 0, floor + rise), Material.DIRT, hue(rng, (0.05, 0.12),
-               (0.2, 0.5), (0.2, 0.5)), roughness=0.15, rng=rng)  # fmt: skip
-    elif kind == "logs":
-        for y in (-0.7, -0.25, 0.25, 0.7):
-            for z in (0.25, 0.65, 1.05):
-                b.tube((x0, y, floor + z), (x1, y, floor + z), 0.2, Material.BARK, hue(rng, (0.05, 0.1), (0.3, 0.6),
-                       (0.2, 0.5)), sides=7)  # fmt: skip
-    elif kind == "mixer":
-        drum = hue(rng, (0, 1), (0.0, 0.6), (0.5, 0.9))
-        b.tube((x0 + 0.2, 0, 2.5), (x0 + span * 0.5, 0, 2.1), 0.6, Material.PAINT, drum, sides=12, end_radius=1.15)
-        b.tube((x0 + span * 0.5, 0, 2.1), (x1, 0, 1.8), 1.15, Material.PAINT, drum, sides=12, end_radius=0.7)
-    else:
-        b.box((span, width, 0.2), (middle, 0, floor), Material.WOOD, hue(rng, (0.05, 0.1), (0.3, 0.5), (0.25, 0.45)))
-        for x in np.arange(x0 + 0.7, x1 - 0.4, 1.5) if kind == "flat" else ():
-            tall = rng.uniform(0.3, 1.5)
-            b.box((rng.uniform(0.7, 1.4), width * rng.uniform(0.4, 0.95), tall), (x, 0, floor + tall / 2),
-                  Material.PLASTIC, paint(rng))  # fmt: skip
+    x0, x1, width = span
+    kinds[rng.integers(len(kinds))](b, rng, (x0, x1, rng.uniform(0.95, 1.2), width), color)
 
 
 def _lettering(b: Builder, rng: np.random.Generator, at: tuple[float, float, float], width: float, tall: float) -> None:
@@ -93,7 +126,8 @@ def _lettering(b: Builder, rng: np.random.Generator, at: tuple[float, float, flo
             )
 
 
-LOADS = ("box", "box", "tank", "dump", "flat", "bare", "logs", "mixer")
+ON_LORRIES: tuple[Load, ...] = (_box, _box, _tank, _dump, _flat, _bare, _logs, _mixer)
+ON_TRAILERS: tuple[Load, ...] = (_box, _box, _tank, _flat, _bare, _dump)
 
 
 def truck(rng: np.random.Generator) -> Mesh:
@@ -102,7 +136,7 @@ def truck(rng: np.random.Generator) -> Mesh:
     half = length / 2
     back = _cab(b, rng, half, width, paint(rng)) - rng.uniform(0.05, 0.4)
     b.box((length - 0.4, 0.9, 0.25), (-0.1, 0, 0.8), Material.METAL, DARK)
-    _cargo(b, rng, -half, back, width, LOADS[rng.integers(len(LOADS))])
+    _cargo(b, rng, (-half, back, width), ON_LORRIES)
     axles = [-half + 0.2 * length, half - 1.0] + ([-half + 0.2 * length + 1.2] if length > 7.5 else [])
     b.wheels(axles, width - 0.25, rng.uniform(0.42, 0.54), 0.3)
     for side in (-1, 1):
@@ -125,8 +159,7 @@ def trailer(rng: np.random.Generator) -> Mesh:
                  (-half + 0.2, 0.45 + tall)], width / 2, Material.PAINT, neutral(rng, 0.5, 0.9))  # fmt: skip
         b.box((length * 0.5, width + 0.02, 0.5), (0, 0, 0.45 + tall * 0.65), Material.GLASS, PANE)
     else:
-        loads = ("box", "box", "tank", "flat", "bare", "dump")
-        _cargo(b, rng, -half, half, width, loads[rng.integers(len(loads))] if kind < 2 else "flat")
+        _cargo(b, rng, (-half, half, width), ON_TRAILERS if kind < 2 else (_flat,))
     b.box((length, width * 0.5, 0.2), (0, 0, 0.85 if kind < 2 else 0.5), Material.METAL, DARK)
     xs = ((-0.25, -0.36, -0.14), (-0.3, 0.32), (-0.06,))[kind]
     b.wheels([x * length for x in xs], width - 0.25, 0.5 if kind < 2 else 0.3, 0.28)

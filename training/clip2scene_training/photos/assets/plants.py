@@ -114,7 +114,8 @@ def _palm(rng: np.random.Generator) -> Mesh:
         knee, tip = top + reach * 0.55 * out + [0, 0, rise], top + reach * out + [0, 0, rise - rng.uniform(0.5, 1.6)]
         tone = shade(color, rng.uniform(0.7, 1.3))
         b.quads(np.array([[top - side / 3, knee - side, knee + side, top + side / 3],
-                          [knee - side, tip - side / 4, tip + side / 4, knee + side]]), Material.FOLIAGE, tone)  # fmt: skip
+                          [knee - side, tip - side / 4, tip + side / 4, knee + side]]), Material.FOLIAGE,
+                tone)  # fmt: skip
     return b.mesh()
 
 

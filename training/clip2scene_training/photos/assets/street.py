@@ -1,4 +1,4 @@
-"""What stands on a pavement: poles, lamps, signs, traffic lights, benches, bins, bollards, shelters; cones, barriers."""
+"""What stands on a pavement: poles, lamps, signs, lights, benches, bins, bollards, shelters; cones and barriers."""
 
 from __future__ import annotations
 

@@ -1,0 +1,85 @@
+"""The grammar of `clip2scene train-clip`; it imports next to nothing, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from clip2scene_ros.config import settings_of, with_settings
+from clip2scene_ros.errors import BadConfig
+from clip2scene_training.config import TrainClipConfig
+from clip2scene_training.options import parsed
+
+EXAMPLES = """\
+examples:
+  clip2scene train-clip --out runs/tiny_clip.safetensors
+  clip2scene train-clip --out runs/quick.safetensors --photos 2000 --steps 500
+  clip2scene train-clip --out runs/wide.safetensors --towers.width 192 --towers.layers 6 --device cuda --resume"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser: where things are kept, and every setting of TrainClipConfig by its dotted name."""
+    parser = argparse.ArgumentParser(
+        prog="clip2scene train-clip",
+        description="Train a small CLIP from scratch on captioned rendered photos, which are made first. The model is\n"
+        "one of open_clip's, for `clip2scene label --checkpoint`.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--cache", type=Path, default=Path("runs/photos"), help="folder that keeps photos (%(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that take photos (%(default)s)")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="model to write (.safetensors)")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
+    parser.add_argument("--overwrite", action="store_true", help="replace the model of an earlier run")
+    group = parser.add_argument_group("settings")
+    for name, default, field in settings_of(TrainClipConfig()):
+        help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=help_text)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and print what became of it."""
+    args = parser().parse_args(argv)
+    given = {name: getattr(args, name) for name, _, _ in settings_of(TrainClipConfig())}
+    given = {name: text for name, text in given.items() if text is not None}
+    config = with_settings(TrainClipConfig(), parsed(given, TrainClipConfig()))
+    from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+    from clip2scene_training.finetune import training_folder
+    from clip2scene_training.photos.corpus import HELD_OUT, PhotoCorpus
+    from clip2scene_training.train_clip import open_clip, train_clip
+
+    # Before the long work: may it be written, can it, and is there anything to train?
+    if args.out.is_file() and not (args.resume or args.overwrite):
+        raise BadConfig(
+            "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
+        )
+    folder = training_folder(args.out)
+    open_clip()
+    found = []
+    for count, first in ((config.photos, 0), (config.held_out, HELD_OUT)):
+        with tqdm(desc="photos", unit="shard", disable=not count) as bar:
+
+            def show(done: int, total: int, bar: tqdm = bar) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            how = {"first": first, "workers": args.workers, "progress": show}
+            found.append(PhotoCorpus(count, config.photo, args.cache, **how) if count else None)
+    photos, held_out = found
+    command = shlex.join(["clip2scene", "train-clip", *argv])
+    report = train_clip(photos, held_out, config, args.out, resume=args.resume, command=command)
+    last = report["curve"][-1] if report["curve"] else {}
+    sys.stdout.write(
+        f"{report['parameters'] / 1e6:.2f} million parameters, {report['bytes'] / 1e6:.2f} MB, "
+        f"{report['pairs']} pairs in {report['seconds']:.0f} s, held-out captions found: {last.get('found', 0):.0%}\n"
+        f"{args.out}\n{folder / 'report.json'}\n"
+    )
+    return 0

@@ -1,0 +1,302 @@
+"""A small CLIP from scratch: captioned photos in, an open_clip model out, that the teacher loads as it is.
+
+`clip2scene train-clip --help` shows the settings. What it learns from is a photo and the words beside it, no label of
+any point or pixel: docs/photos.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from torch import Tensor, nn
+from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+from clip2scene_ros.config import DenseConfig
+from clip2scene_ros.errors import BadDataset
+from clip2scene_ros.files import whole_file
+from clip2scene_ros.frame import Array
+from clip2scene_ros.student.checkpoint import current_versions, file_sha256
+from clip2scene_ros.student.segmenter import choose_device
+from clip2scene_ros.teacher.clip import OPENAI_MEAN, OPENAI_STD, ClipCard, save_clip
+from clip2scene_ros.teacher.openclip import open_clip
+from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
+from clip2scene_training.config import TowersConfig, TrainClipConfig
+from clip2scene_training.contrastive import contrastive_loss, crops, same_captions
+from clip2scene_training.finetune import STATE, Diverged, one_cycle, training_folder
+from clip2scene_training.photos.captions import vocabulary
+from clip2scene_training.state import TrainState
+
+HEAD_WIDTH = 32
+"""Channels of an attention head; a tower has as many heads as fit."""
+SHARPEST = math.log(100.0)
+"""The scale of the cosines grows no further than this, as in CLIP."""
+BETAS = (0.9, 0.98)
+"""Of AdamW, as CLIP has them for its image transformers."""
+LOOK = 256
+"""Held-out photos told apart at once."""
+
+
+class Photos(Protocol):
+    """Captioned photos: a `PhotoCorpus`, or anything like it."""
+
+    def __len__(self) -> int:
+        """Return the number of photos."""
+
+    def load(self) -> tuple[Array, list[str]]:
+        """Return all images, (N, H, W, 3) uint8, and their captions."""
+
+    def sha256(self) -> str:
+        """Return the hash of all of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Photos and captions as tensors.
+
+    Attributes:
+        images: (N, H, W, 3) uint8.
+        tokens: (N, L) int64.
+    """
+
+    images: Tensor
+    tokens: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+def train_clip(
+    photos: Photos,
+    held_out: Photos | None,
+    config: TrainClipConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Train on `photos`, save to `out`, and return a report.
+
+    `out`, in half precision, and in the folder `<stem>.training` beside it the state to resume from and TensorBoard's
+    logs are written every `save_every` steps, whole or not at all: after Ctrl-C the last ones are good. At the end
+    report.json stands there, too.
+
+    Args:
+        photos: what is learned.
+        held_out: other photos, whose captions are looked for every `eval_every` steps.
+        config: settings.
+        out: the model, `.safetensors`.
+        resume: go on from the saved state where there is one.
+        command: noted in the report.
+
+    Returns:
+        `steps`, `pairs` seen, `seconds` of this run, `parameters`, `bytes` and `sha256` of the file, `data_sha256`,
+        `curve`: a list of `step`, `loss`, and of the held-out photos `held_out_loss` and `found`, the share whose own
+        caption is nearest among those of up to 256.
+
+    Raises:
+        BadDataset: fewer photos than a batch, or a damaged shard.
+        BadConfig: `out` is a folder.
+        BadCheckpoint: the state to resume from is damaged or of another run.
+        BadTeacher: open_clip is missing, or cannot build such towers.
+        Diverged: the loss became NaN or infinite.
+        OSError: `out` cannot be written.
+    """
+    if len(photos) < config.batch_size:
+        raise BadDataset("empty", f"Expected at least {config.batch_size} photos, a batch, but got {len(photos)}.")
+    folder = training_folder(out)
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    device = choose_device(config.device)
+    fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
+    words = WordTokenizer(vocabulary(), config.towers.context)
+    model = build(config.towers, words)
+    optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
+    data_sha256 = photos.sha256()
+    state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
+    run = _Run(fabric, config, out, folder, state, _card(config, out, words), *fabric.setup(model, optimizer))
+    goes_on = resume and (folder / STATE).exists()
+    if goes_on:
+        state.restore(folder / STATE)
+    # A run from the start hides the curves of the one that it replaces.
+    fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
+    seconds = run.learn(_pairs(photos, words), _pairs(held_out, words) if held_out is not None else None)
+    report = {
+        "steps": state.step,
+        "pairs": state.step * config.batch_size * config.views,
+        "photos": len(photos),
+        "seconds": seconds,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bytes": out.stat().st_size,
+        "sha256": file_sha256(out),
+        "data_sha256": data_sha256,
+        "curve": state.curve,
+        "settings": asdict(config),
+        "versions": {**current_versions(), "open_clip": str(open_clip().__version__)},
+        "command": command,
+    }
+    with whole_file(folder / "report.json") as file:
+        file.write(json.dumps(report, indent=2).encode())
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A run in progress: what is trained, by what, and where it is kept."""
+
+    fabric: Fabric
+    config: TrainClipConfig
+    out: Path
+    folder: Path
+    state: TrainState[nn.Module]
+    card: ClipCard
+    model: Any  # Fabric's wrappers of model and optimizer
+    optimizer: Any
+
+    def learn(self, pairs: Pairs, held_out: Pairs | None) -> float:
+        """Take all steps that are left, save and look; return how many seconds they took."""
+        config, state, first = self.config, self.state, self.state.step
+        started = time.perf_counter()
+        for step in tqdm(range(first, config.steps), "training", initial=first, total=config.steps, unit="step"):
+            for group in self.optimizer.param_groups:
+                group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
+            value = self.step(pairs, step)
+            state.step, state.loss_sum = step + 1, state.loss_sum + value
+            self.fabric.log_dict({"loss": value, "learning_rate": group["lr"]}, step)
+            last = state.step == config.steps
+            if last or (config.eval_every and state.step % config.eval_every == 0):
+                self.look(held_out)
+            if last or state.step % config.save_every == 0:
+                self.save()
+        if not self.out.exists():  # a finished run whose model was taken away
+            self.save()
+        return time.perf_counter() - started
+
+    def step(self, pairs: Pairs, step: int) -> float:
+        """Learn from one batch; return its loss."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, 2, step])
+        chosen = torch.from_numpy(batch_of(len(pairs), config.batch_size, step, config.seed))
+        pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
+        tokens = pairs.tokens[chosen]
+        heard = unheard(tokens, config.unheard, rng).to(self.fabric.device)
+        images, texts, scale = self.model(normalized(pixels, self.card), heard)
+        loss = contrastive_loss(images, texts, scale, same_captions(tokens).to(self.fabric.device))
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Diverged(
+                "loss", f"The loss is {value} at step {step}; lower `learning_rate`. {self.out} is as last saved."
+            )
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=config.clip_norm)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.state.student.logit_scale.clamp_(max=SHARPEST)  # type: ignore[operator, union-attr]
+        return value
+
+    @torch.no_grad()
+    def look(self, held_out: Pairs | None) -> None:
+        """Note the loss, and how well captions of photos that were not learned are found."""
+        self.state.look(self.state.step * self.config.batch_size * self.config.views, None)
+        if not held_out:
+            return
+        losses, found, rng = [], [], np.random.default_rng([self.config.seed, 3])
+        self.model.eval()
+        for start in range(0, len(held_out), LOOK):
+            tokens = held_out.tokens[start : start + LOOK].to(self.fabric.device)
+            pixels = crops(held_out.images[start : start + LOOK].to(self.fabric.device), self.config, rng)
+            images, texts, scale = self.model(normalized(pixels, self.card), tokens)
+            same = same_captions(tokens)
+            losses.append(float(contrastive_loss(images, texts, scale, same)))
+            nearest = (images @ texts.T).argmax(1)
+            found.append(same.repeat_interleave(self.config.views, 0).gather(1, nearest[:, None]).float().mean().item())
+        self.model.train()
+        seen = {"held_out_loss": float(np.mean(losses)), "found": float(np.mean(found))}
+        self.state.curve[-1].update(seen)
+        self.fabric.log_dict(seen, self.state.step)
+
+    def save(self) -> None:
+        """Write the model and the state to go on from."""
+        save_clip(self.out, copy.deepcopy(self.state.student).half(), self.card)
+        self.state.save(self.folder / STATE)
+
+
+def build(towers: TowersConfig, words: WordTokenizer) -> nn.Module:
+    """Return an untrained open_clip model, its weights drawn from torch's generator."""
+    model: nn.Module = open_clip().CLIP(**architecture(towers, words))
+    return model
+
+
+def architecture(towers: TowersConfig, words: WordTokenizer) -> dict[str, Any]:
+    """Return the arguments of `open_clip.CLIP`.
+
+    Patches are averaged into the image's vector, so each patch has a share in what is said of the image; with a class
+    token they have not, and dense features are worse.
+    """
+    vision = {
+        "image_size": towers.window_px,
+        "patch_size": towers.patch_px,
+        "width": towers.width,
+        "layers": towers.layers,
+        "head_width": HEAD_WIDTH,
+        "pool_type": "avg",
+    }
+    text = {
+        "context_length": towers.context,
+        "vocab_size": words.vocab_size,
+        "width": towers.text_width,
+        "heads": towers.text_width // HEAD_WIDTH,
+        "layers": towers.text_layers,
+    }
+    return {"embed_dim": towers.embedding, "vision_cfg": vision, "text_cfg": text}
+
+
+def batch_of(count: int, size: int, step: int, seed: int) -> Array:
+    """Return the (size,) indices of a step: every photo once an epoch, in an order of the epoch's own."""
+    per_epoch = count // size
+    epoch, place = divmod(step, per_epoch)
+    order = np.random.default_rng([seed, 1, epoch]).permutation(count)
+    return np.asarray(order[place * size : (place + 1) * size])
+
+
+def unheard(tokens: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Return (B, L) captions with a share of their words replaced by that for unknown ones."""
+    word = (tokens >= RESERVED) & (tokens < tokens.max())
+    lost = torch.from_numpy(rng.random(tuple(tokens.shape)) < share)
+    return torch.where(word & lost, OTHER, tokens)
+
+
+def normalized(pixels: Tensor, card: ClipCard) -> Tensor:
+    """Return pixels in [0, 1] as the image tower takes them."""
+    mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (card.mean, card.std))
+    return (pixels - mean) / std
+
+
+def _pairs(photos: Photos, words: WordTokenizer) -> Pairs:
+    images, captions = photos.load()
+    return Pairs(torch.from_numpy(images), words(captions))
+
+
+def _card(config: TrainClipConfig, out: Path, words: WordTokenizer) -> ClipCard:
+    """Return what the file says of itself; its dense read-out is the one that was best on the world's val."""
+    dense = DenseConfig(read_out="full", affinity="qk", short_side_px=180, scales="0.5, 1, 2")
+    return ClipCard(
+        out.stem, architecture(config.towers, words), OPENAI_MEAN, OPENAI_STD, dense, words.vocabulary, config.notice
+    )
+
+
+def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the optimizer's groups: gains, biases, embeddings and the scale do not decay."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    still = [p for name, p in named if p.ndim < 2 or "embedding" in name]
+    decaying = [p for name, p in named if not (p.ndim < 2 or "embedding" in name)]
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": still, "weight_decay": 0.0}]
