@@ -23,6 +23,7 @@ from clip2scene_ros.report import read_report, sha256_of
 from clip2scene_ros.report_format import KEYS
 
 COMMANDS = ("demo", "world", "segment", "evaluate", "inspect", "export")
+TRAINERS = ("finetune", "train-clip")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 ENVIRONMENT.pop("VIEWER", None)
 
@@ -67,7 +68,7 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- help and usage
 
 
-@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in (*COMMANDS, "finetune"))])
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in (*COMMANDS, *TRAINERS))])
 def test_help_loads_neither_numpy_nor_torch(words: list[str]) -> None:
     code = (
         "import sys\nfrom clip2scene_ros import cli\n"
@@ -83,7 +84,7 @@ def test_help_loads_neither_numpy_nor_torch(words: list[str]) -> None:
 def test_help_names_every_command_and_shows_examples() -> None:
     run = in_a_process("--help")
     assert run.returncode == 0
-    for word in (*COMMANDS, "finetune", "examples:", "exit codes:"):
+    for word in (*COMMANDS, *TRAINERS, "examples:", "exit codes:"):
         assert word in run.stdout
 
 
@@ -319,13 +320,14 @@ def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tu
     assert_one_line_error(clip2scene("inspect", tmp_path / name), 1, *words)
 
 
-# ---- finetune
+# ---- finetune, train-clip
 
 
-def test_finetune_has_its_own_options() -> None:
-    run = in_a_process("finetune", "--help")
+@pytest.mark.parametrize(("command", "option"), [("finetune", "--world-seeds"), ("train-clip", "--photo.close-ups")])
+def test_trainers_have_their_own_options(command: str, option: str) -> None:
+    run = in_a_process(command, "--help")
     assert run.returncode == 0, run.stderr
-    assert "--world-seeds" in run.stdout
+    assert option in run.stdout
 
 
 # ---- terminal

@@ -21,16 +21,19 @@ SEEN = 0.015
 FRAMES = (
     "{}", "{}", "{}", "a photo of {}", "a photo of {}", "photo of {}", "a picture of {}", "a close up of {}",
     "a cropped photo of {}", "a good photo of {}", "a bad photo of {}", "a blurry photo of {}", "a snapshot of {}",
-    "my photo of {}", "this is {}", "there is {} in the scene", "here you see {}", "we saw {} today", "look at {}",
+    "my photo of {}", "this is {}", "there is {} in the scene", "this is {} in the scene", "a bright photo of {}",
+    "a dark photo of {}", "a low resolution photo of {}", "here you see {}", "we saw {} today", "look at {}",
     "{} in town", "{} outside", "{} this morning", "just {}",
 )  # fmt: skip
 JOINS = (" and ", " and ", ", ", " with ", " next to ", " in front of ", " near ", " behind ", " by ")
-ADJECTIVES = ("old", "new", "small", "large", "big", "dirty", "nice", "parked", "wet", "plain")
+ADJECTIVES = ("old", "new", "small", "large", "big", "dirty", "clean", "nice", "weird", "plain", "one")
 LIGHTS = {
     "clear": ("on a sunny day", "in the sun", "under a blue sky"), "hazy": ("on a hazy day", "in the haze"),
     "overcast": ("on a grey day", "on a cloudy day"), "mist": ("in the mist", "in the fog"),
     "fog": ("in the fog", "in thick fog"), "dusk": ("at dusk", "in the evening"), "night": ("at night", "in the dark"),
 }  # fmt: skip
+ARTICLES = ("", "", "", "", "the", "the", "my")
+"""Before a name; empty stands for `a` or `an`."""
 HUES = ("red", "orange", "yellow", "green", "blue", "purple", "pink")
 GREYS = ("black", "grey", "white")
 HUE_ENDS = np.array([0.045, 0.105, 0.19, 0.47, 0.70, 0.86, 0.95])
@@ -88,9 +91,9 @@ def _name(sight: Sight, wrong: float, rng: np.random.Generator) -> str:
         name = f"{color_name(sight.color)} {name}"
     elif draw < 0.35:
         name = f"{ADJECTIVES[rng.integers(len(ADJECTIVES))]} {name}"
-    if rng.random() < 0.55:
+    if rng.random() < 0.6 and not name.startswith("one "):
         article = "an" if name[0] in "aeiou" else "a"
-        name = f"{article if rng.random() < 0.7 else 'the'} {name}"
+        name = f"{ARTICLES[rng.integers(len(ARTICLES))] or article} {name}"
     return name
 
 
@@ -112,7 +115,7 @@ def color_name(color: Sequence[float]) -> str:
 
 def vocabulary() -> list[str]:
     """Return every word that a caption may hold, in alphabetical order."""
-    texts = [*FRAMES, *JOINS, *ADJECTIVES, *HUES, *GREYS, "brown", "a", "an", "the", "nothing much"]
+    texts = [*FRAMES, *JOINS, *ADJECTIVES, *HUES, *GREYS, "brown", *ARTICLES, "a", "an", "nothing much"]
     texts += [text for lights in LIGHTS.values() for text in lights]
     texts += [word for kind in KINDS.values() for word in kind.words]
     return sorted({word.strip(" ,") for text in texts for word in text.replace("{}", "").split()} - {""})
