@@ -36,7 +36,8 @@ def crops(images: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> 
         torch.from_numpy(turn).float().to(images.device), [n, 3, FINER * size, FINER * size], align_corners=False
     )
     photos = images.permute(0, 3, 1, 2).float().div(255).repeat_interleave(config.views, 0)
-    return relit(functional.avg_pool2d(functional.grid_sample(photos, grid, align_corners=False), FINER), config, rng)
+    fine = functional.grid_sample(photos, grid, padding_mode="border", align_corners=False)
+    return relit(functional.avg_pool2d(fine, FINER), config, rng)
 
 
 def relit(pixels: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> Tensor:
