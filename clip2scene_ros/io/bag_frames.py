@@ -16,7 +16,7 @@ from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_matching import Bundle, gather, match
-from clip2scene_ros.io.image import decode_compressed, decode_raw
+from clip2scene_ros.io.image import decode_compressed_message, decode_raw
 from clip2scene_ros.io.pointcloud import parse, unpack_ground_truth
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 
@@ -193,7 +193,7 @@ def _view(bag: BagFile, rig: RigCalibration, scan: Scan, topic: str, stamp_ns: i
     msgtype = bag.topics[topic][0]
     message = bag.decode(topic, msgtype, data)
     try:
-        image = decode_compressed(message.data) if msgtype == COMPRESSED else decode_raw(message)
+        image = decode_compressed_message(message) if msgtype == COMPRESSED else decode_raw(message)
     except BadImage as error:
         _log.warning("An image on %s is left out: %s", topic, error)
         return None

@@ -1,4 +1,8 @@
-"""Images <-> arrays: compressed (JPEG, PNG) and raw, with every limit checked before a pixel is decoded."""
+"""Images <-> arrays: the door for compressed pictures and raw camera images, with every limit checked before decoding.
+
+A camera's calibration is of the sensor's rows and columns as they were sent, so EXIF orientation is ignored: a rotated
+picture would no longer fit its camera_info.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +15,16 @@ from PIL import Image
 from clip2scene_ros.config import ImageLimits
 from clip2scene_ros.errors import BadImage, short
 from clip2scene_ros.frame import Array
-from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, text
+from clip2scene_ros.io.image_colours import demosaic
+from clip2scene_ros.io.image_header import DEFAULT_LIMITS, check_header, check_size
+from clip2scene_ros.io.image_raw import bayer_red, decode_raw, is_depth
+from clip2scene_ros.io.untrusted import attribute, flat_bytes, text
 
-DEFAULT_LIMITS = ImageLimits()
-UINT32_MAX = 2**32 - 1
+__all__ = ["decode_compressed", "decode_compressed_message", "decode_raw", "encode_jpeg"]
 
-MODES = ("RGB", "L", "P", "RGBA", "LA", "1")  # not CMYK: its ink convention differs from camera to camera
-ENCODINGS: dict[str, tuple[int, int, tuple[int, int, int]]] = {  # bytes per channel, channels, where R G B stand
-    "rgb8": (1, 3, (0, 1, 2)),
-    "bgr8": (1, 3, (2, 1, 0)),
-    "8UC3": (1, 3, (2, 1, 0)),  # OpenCV's order
-    "rgba8": (1, 4, (0, 1, 2)),
-    "bgra8": (1, 4, (2, 1, 0)),
-    "mono8": (1, 1, (0, 0, 0)),
-    "8UC1": (1, 1, (0, 0, 0)),
-    "mono16": (2, 1, (0, 0, 0)),
-}
+GREY_MODES = ("L", "LA", "1", "I", "I;16")  # the last two: 16 bit
+MODES = ("RGB", "RGBA", "P", "CMYK", *GREY_MODES)
+BAND = 64  # rows turned into an array at a time, so that Pillow's copies stay small
 
 
 class _BytesFile(io.RawIOBase):
@@ -56,65 +54,81 @@ class _BytesFile(io.RawIOBase):
 
 
 def decode_compressed(data: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:  # noqa: ANN401 - any bytes-like
-    """Return (H, W, 3) uint8 RGB of a JPEG or PNG. EXIF rotation is ignored: calibration is of the sensor.
+    """Return (H, W, 3) uint8 RGB of a JPEG or PNG.
+
+    Grey and palettes become RGB, alpha is dropped, 16-bit channels keep their high byte, CMYK becomes RGB without a
+    colour profile. What stands behind the picture is ignored.
 
     Raises:
-        BadImage: too_many_bytes, too_many_pixels, empty, format, mode (CMYK, 16 bit), animated, truncated,
+        BadImage: too_many_bytes, too_many_pixels, too_many_scans, empty, format, mode, animated, checksum, truncated,
             data_type.
     """
-    view = flat_bytes(data, BadImage)
-    if len(view) > limits.max_bytes:
-        raise BadImage("too_many_bytes", f"Expected at most {limits.max_bytes} bytes, but got {len(view)}.")
-    try:
-        image = Image.open(io.BufferedReader(_BytesFile(view)), formats=("JPEG", "PNG"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImage("too_many_pixels", f"Expected at most {limits.max_pixels} pixels. {error}") from error
-    except Exception as error:  # Pillow's parsers raise what their inner loops raise
-        raise BadImage("format", f"Expected a JPEG or PNG, but got {bytes(view[:8])!r}....") from error
-    _check_pixels(*image.size, limits)
-    if image.mode not in MODES:
-        raise BadImage("mode", f"Expected an 8-bit grey or RGB picture, but got mode {image.mode}.")
-    if getattr(image, "n_frames", 1) > 1:
-        raise BadImage("animated", f"Expected one picture, but got {getattr(image, 'n_frames', 1)} frames.")
-    try:
-        return np.array(image.convert("RGB"))
-    except Exception as error:
-        raise BadImage("truncated", f"The picture cannot be decoded to its end: {str(error)[:100]}.") from error
+    return _pixels(_open(data, limits))
 
 
-def _check_pixels(width: int, height: int, limits: ImageLimits) -> None:
-    if width < 1 or height < 1:
-        raise BadImage("empty", f"Expected a picture with pixels, but got {width}x{height}.")
-    if width * height > limits.max_pixels:
-        raise BadImage("too_many_pixels", f"Expected at most {limits.max_pixels} pixels, but got {width}x{height}.")
+def decode_compressed_message(message: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:  # noqa: ANN401
+    """Return (H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage.
 
-
-def decode_raw(message: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:  # noqa: ANN401 - rclpy or rosbags message
-    """Return (H, W, 3) uint8 RGB of a sensor_msgs/Image; mono16 keeps its high byte.
+    Its bytes say what they are; `format` (as image_transport writes it, such as `rgb8; jpeg compressed bgr8`) only
+    tells depth, which is refused, and Bayer mosaics that were compressed as they are.
 
     Raises:
-        BadImage: encoding (named; Bayer and YUV are not converted), empty, too_many_pixels, step, data_short,
-            data_long, attribute, not_integer, out_of_range, data_type.
+        BadImage: as `decode_compressed`; encoding (depth), attribute.
     """
-    encoding = text(message, "encoding", "encoding", BadImage)
-    if encoding not in ENCODINGS:
-        raise BadImage("encoding", f"Expected an encoding of {', '.join(ENCODINGS)}, but got {short(encoding)}.")
-    item, channels, order = ENCODINGS[encoding]
-    width = integer(message, "width", 0, UINT32_MAX, BadImage)
-    height = integer(message, "height", 0, UINT32_MAX, BadImage)
-    step = integer(message, "step", 0, UINT32_MAX, BadImage)
-    _check_pixels(width, height, limits)
-    data = flat_bytes(attribute(message, "data", BadImage), BadImage)
-    if step < width * channels * item:
-        raise BadImage("step", f"Expected step >= {width * channels * item} ({width} px {encoding}), but got {step}.")
-    if len(data) < step * height:
-        raise BadImage("data_short", f"Expected {step * height} bytes (step {step} x {height}), but got {len(data)}.")
-    if len(data) >= step * (height + 1):
-        raise BadImage("data_long", f"Expected {step * height} bytes (step {step} x {height}), but got {len(data)}.")
-    pixels = np.ndarray((height, width, channels * item), np.uint8, data, 0, (step, channels * item, 1))
-    if item == 2:  # the high byte is the first where the message is big-endian
-        pixels = pixels[..., :1] if integer(message, "is_bigendian", 0, 1, BadImage) else pixels[..., 1:]
-    return np.ascontiguousarray(pixels[..., list(order)])
+    note = text(message, "format", "format", BadImage)
+    encoding, _, codec = (part.strip() for part in note.partition(";"))
+    if "compressedDepth" in note or is_depth(encoding):
+        raise BadImage(
+            "encoding", f"Expected a picture, but got format {short(note)}: depth; choose the camera's colour topic."
+        )
+    image = _open(attribute(message, "data", BadImage), limits)
+    pixels, red = _pixels(image), bayer_red(encoding)
+    if red is None or image.mode not in GREY_MODES or not codec.endswith("compressed") or min(image.size) < 2:
+        return pixels
+    return demosaic(pixels[..., 0], red, 0, image.height)
+
+
+def _open(data: Any, limits: ImageLimits) -> Image.Image:  # noqa: ANN401
+    """Return the picture, undecoded."""
+    view = flat_bytes(data, BadImage)
+    if len(view) > limits.max_bytes:
+        raise BadImage(
+            "too_many_bytes", f"Expected at most {limits.max_bytes} bytes (ImageLimits.max_bytes), but got {len(view)}."
+        )
+    check_header(view, limits)
+    try:
+        image = Image.open(io.BufferedReader(_BytesFile(view)), formats=("JPEG", "PNG"))
+    except Exception as error:  # Pillow's parsers raise what their inner loops raise
+        raise BadImage("format", f"Expected a JPEG or PNG, but its header is damaged: {str(error)[:100]}.") from error
+    check_size(*image.size, limits)
+    if image.mode not in MODES or (image.mode == "CMYK" and "adobe" not in image.info):
+        raise BadImage(
+            "mode",
+            f"Expected grey, RGB, or CMYK with Adobe's marker (which says that ink is inverted), but got {image.mode}.",
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise BadImage("animated", f"Expected one picture, but got {frames}; send each in a message of its own.")
+    return image
+
+
+def _pixels(image: Image.Image) -> Array:
+    """Return (H, W, 3) uint8 RGB."""
+    try:
+        image.load()
+        pixels = np.empty((image.height, image.width, 3), np.uint8)
+        for top in range(0, image.height, BAND):
+            bottom = min(top + BAND, image.height)
+            pixels[top:bottom] = _rgb(image.crop((0, top, image.width, bottom)))
+    except Exception as error:
+        raise BadImage("truncated", f"The picture cannot be decoded to its end: {str(error)[:100]}.") from error
+    return pixels
+
+
+def _rgb(image: Image.Image) -> Array:
+    if image.mode.startswith("I"):  # Pillow would clip 16-bit grey at 255
+        return (np.asarray(image)[..., None] >> 8).astype(np.uint8)
+    return np.asarray(image.convert("RGB"))
 
 
 def encode_jpeg(image: Array, quality: int = 90) -> bytes:
