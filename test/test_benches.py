@@ -25,4 +25,4 @@ def test_a_bench_explains_itself(path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(path), run_name="__main__")
     assert ended.value.code in (0, None)
-    assert "--json" in capsys.readouterr().out or path.stem in ("fuzz_clouds", "overfit_kitti")
+    assert "--json" in capsys.readouterr().out or path.stem in ("fuzz_clouds", "fuzz_images", "overfit_kitti")

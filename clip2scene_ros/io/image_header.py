@@ -1,7 +1,7 @@
 """What a JPEG or PNG claims, checked before it is decoded.
 
-Pillow reads any header, however long it takes: 45 s for 4 MB of JPEG fill bytes, 24 s for a million empty segments, half
-a second at 16 megapixels for each 31 bytes of an empty progressive scan. It skips the checksums of a PNG's pixels.
+Pillow reads any header, however long it takes: 45 s for 4 MB of JPEG fill bytes, 24 s for a million empty segments,
+half a second at 16 megapixels for each 31 bytes of an empty progressive scan. It skips the checksums of a PNG's pixels.
 """
 
 from __future__ import annotations
