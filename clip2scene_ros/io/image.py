@@ -7,6 +7,7 @@ picture would no longer fit its camera_info.
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from PIL import Image
 from clip2scene_ros.config import ImageLimits
 from clip2scene_ros.errors import BadImage, short
 from clip2scene_ros.frame import Array
-from clip2scene_ros.io.image_colours import demosaic
+from clip2scene_ros.io.image_colours import demosaic, in_bands
 from clip2scene_ros.io.image_header import DEFAULT_LIMITS, check_header, check_size
 from clip2scene_ros.io.image_raw import bayer_red, decode_raw, is_depth
 from clip2scene_ros.io.untrusted import attribute, flat_bytes, text
@@ -24,7 +25,6 @@ __all__ = ["decode_compressed", "decode_compressed_message", "decode_raw", "enco
 
 GREY_MODES = ("L", "LA", "1", "I", "I;16")  # the last two: 16 bit
 MODES = ("RGB", "RGBA", "P", "CMYK", *GREY_MODES)
-BAND = 64  # rows turned into an array at a time, so that Pillow's copies stay small
 
 
 class _BytesFile(io.RawIOBase):
@@ -85,7 +85,7 @@ def decode_compressed_message(message: Any, limits: ImageLimits = DEFAULT_LIMITS
     pixels, red = _pixels(image), bayer_red(encoding)
     if red is None or image.mode not in GREY_MODES or not codec.endswith("compressed") or min(image.size) < 2:
         return pixels
-    return demosaic(pixels[..., 0], red, 0, image.height)
+    return in_bands(*image.size, partial(demosaic, pixels[..., 0], red))
 
 
 def _open(data: Any, limits: ImageLimits) -> Image.Image:  # noqa: ANN401
@@ -116,13 +116,9 @@ def _pixels(image: Image.Image) -> Array:
     """Return (H, W, 3) uint8 RGB."""
     try:
         image.load()
-        pixels = np.empty((image.height, image.width, 3), np.uint8)
-        for top in range(0, image.height, BAND):
-            bottom = min(top + BAND, image.height)
-            pixels[top:bottom] = _rgb(image.crop((0, top, image.width, bottom)))
+        return in_bands(*image.size, lambda top, bottom: _rgb(image.crop((0, top, image.width, bottom))))
     except Exception as error:
         raise BadImage("truncated", f"The picture cannot be decoded to its end: {str(error)[:100]}.") from error
-    return pixels
 
 
 def _rgb(image: Image.Image) -> Array:

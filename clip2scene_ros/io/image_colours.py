@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from clip2scene_ros.frame import Array
@@ -10,6 +12,17 @@ from clip2scene_ros.frame import Array
 # (modules/imgproc/src/color_yuv.simd.hpp), which cv_bridge, and so every ROS node, converts with.
 SHIFT = 20
 CY, CUB, CUG, CVG, CVR = 1_220_542, 2_116_026, -409_993, -852_492, 1_673_527
+
+BAND = 64  # rows converted at a time; even, as Bayer and 4:2:0 rows come in pairs
+
+
+def in_bands(width: int, height: int, read: Callable[[int, int], Array]) -> Array:
+    """Return (H, W, 3) uint8 put together from `read(top, bottom)`, so that intermediate arrays stay small."""
+    image = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, BAND):
+        bottom = min(top + BAND, height)
+        image[top:bottom] = read(top, bottom)
+    return image
 
 
 def rgb_from_yuv(y: Array, u: Array, v: Array, across: int, down: int) -> Array:

@@ -48,7 +48,11 @@ def check_header(data: memoryview, limits: ImageLimits) -> None:
     elif data[: len(JPEG_START)] == JPEG_START:
         _check_jpeg(data, limits)
     else:
-        raise BadImage("format", f"Expected a JPEG or PNG, but got bytes that begin with {bytes(data[:8])!r}.")
+        raise BadImage(
+            "format",
+            f"Expected a JPEG or PNG, but got bytes that begin with {bytes(data[:8])!r}; choose jpeg or png where the "
+            "images are compressed.",
+        )
 
 
 def _check_png(data: memoryview, limits: ImageLimits) -> None:

@@ -12,12 +12,11 @@ import numpy as np
 from clip2scene_ros.config import ImageLimits
 from clip2scene_ros.errors import BadImage, short
 from clip2scene_ros.frame import Array
-from clip2scene_ros.io.image_colours import demosaic, rgb_from_yuv
+from clip2scene_ros.io.image_colours import demosaic, in_bands, rgb_from_yuv
 from clip2scene_ros.io.image_header import DEFAULT_LIMITS, check_size
 from clip2scene_ros.io.untrusted import attribute, flat_bytes, integer, text
 
 UINT32_MAX = 2**32 - 1
-BAND = 64  # rows converted at a time (even: Bayer and 4:2:0 rows come in pairs), so that intermediate arrays stay small
 
 # Bytes of a channel, channels, and where R, G and B stand. OpenCV's nameless 3 and 4 channels are BGR and BGRA.
 PACKED: dict[str, tuple[int, int, tuple[int, int, int]]] = {
@@ -83,11 +82,7 @@ def decode_raw(message: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:  # 
     # Some drivers call bytes big-endian; only where there are two does it mean anything.
     big_endian = layout.item == 2 and bool(integer(message, "is_bigendian", 0, 1, BadImage))
     rows: Array = np.ndarray((layout.rows, step), np.uint8, data)
-    image = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, BAND):
-        bottom = min(top + BAND, height)
-        image[top:bottom] = layout.read(rows, big_endian, top, bottom)
-    return image
+    return in_bands(width, height, partial(layout.read, rows, big_endian))
 
 
 def is_depth(encoding: str) -> bool:
