@@ -189,7 +189,7 @@ def test_yuv_that_lacks_a_byte_is_refused(encoding: str) -> None:
         ("step", {"step": 6}),
     ):
         with pytest.raises(BadImage, match=f"{encoding} of 7x5") as error:
-            decode_raw(message(encoding, 7, 5, step, bytes(size), **changes))
+            decode_raw(message(encoding, 7, 5, **{"step": step, "data": bytes(size), **changes}))
         assert error.value.reason == reason
 
 
