@@ -114,9 +114,9 @@ def test_declared_giants_are_refused_before_decoding(name: str) -> None:
 def test_too_many_bytes_are_refused_before_they_are_looked_at() -> None:
     data = bytearray(32_000_001)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     assert reason_of(data) == "too_many_bytes"
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert seconds < 0.01
