@@ -241,8 +241,9 @@ def check(name: str, value: Any, f: Field[Any], kind: type[Any]) -> Any:  # noqa
         raise BadConfig("choice", f"Setting `{name}` expects one of {', '.join(meta['choices'])}, but got {value!r}.")
     low: Any = meta.get("low")
     high: Any = meta.get("high")
-    if low is not None and not (low <= value <= high):
-        raise BadConfig("range", f"Setting `{name}` expects a value in [{low}, {high}], but got {value!r}.")
+    if (low is not None and not low <= value) or (high is not None and not value <= high):
+        allowed = f"in [{low}, {high}]" if high is not None else f"of at least {low}"
+        raise BadConfig("range", f"Setting `{name}` expects a value {allowed}, but got {value!r}.")
     return value
 
 

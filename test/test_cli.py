@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -31,6 +32,15 @@ ENVIRONMENT.pop("VIEWER", None)
 def in_a_process(*words: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "clip2scene_ros.cli", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT)
+
+
+@pytest.mark.parametrize("script", ["clip2scene", "segment_node"])
+def test_the_scripts_of_ros2_run_do_nothing_in_worker_processes(script):
+    """`spawn` runs the main file again in each of them, under another name."""
+    if script == "segment_node":
+        pytest.importorskip("rclpy")
+    file = Path(__file__).parents[1] / "scripts" / script
+    runpy.run_path(str(file), run_name="__mp_main__")
 
 
 def clip2scene(*words: str | Path) -> subprocess.CompletedProcess[str]:

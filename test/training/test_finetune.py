@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from clip2scene_ros.config import NetworkConfig, SegmenterConfig
+from clip2scene_ros.config import NetworkConfig, SegmenterConfig, with_settings
 from clip2scene_ros.errors import BadCheckpoint, BadConfig, BadDataset
 from clip2scene_ros.frame import UNKNOWN, Frame, Scan
 from clip2scene_ros.report import read_report
@@ -287,6 +287,12 @@ def test_settings_of_the_command_line_get_their_types():
     given = {"steps": "7", "learning_rate": "1e-3", "augment.flip": "false", "network.preset": "14a"}
     assert parsed(given) == {"steps": 7, "learning_rate": 1e-3, "augment.flip": False, "network.preset": "14a"}
     assert parsed({"steps": "seven"}) == {"steps": "seven"}
+
+
+def test_a_setting_without_an_upper_end_takes_any_number_from_its_lower_on():
+    assert with_settings(FinetuneConfig(), {"eval_every": 10**9}).eval_every == 10**9
+    with pytest.raises(BadConfig, match="`eval_every` expects a value of at least 0, but got -1"):
+        with_settings(FinetuneConfig(), {"eval_every": -1})
 
 
 @pytest.mark.parametrize("text", ["5", "5:5", "9:5", "a:b", "-1:5", ""])

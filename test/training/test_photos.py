@@ -107,6 +107,11 @@ def captions(wrong: float, n: int = 400, sights=SIGHTS, subject: str = "bus") ->
     return [caption(subject, sights, "clear", wrong, np.random.default_rng([k, 9])) for k in range(n)]
 
 
+def test_a_street_may_have_no_paint_at_all():
+    assert len(stage(209).props["road"]) == 2  # asphalt and its paint
+    assert len(stage(208).props["road"]) == 1
+
+
 def test_a_right_caption_names_only_what_is_seen():
     for text in captions(0.0):
         named = kinds_named(text.removesuffix("under a blue sky"))

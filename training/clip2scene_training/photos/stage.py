@@ -214,7 +214,8 @@ def _markings(rng: np.random.Generator, found: _Set, half: float, road: Color) -
         tone = tuple(np.clip(np.asarray(road) * rng.uniform(0.6, 1.4), 0, 1))
         at, size = rng.uniform((-30, -half), (28, half - 1.5)), rng.uniform((0.5, 0.5), (5, 1.4))
         rectangle(*at, *size, Material.ASPHALT, tone, 0.003)
-    found.put("road", b.mesh())
+    if len((paint := b.mesh()).vertices):
+        found.put("road", paint)
 
 
 def _backdrop(rng: np.random.Generator, strip: _Strip, found: _Set) -> None:
