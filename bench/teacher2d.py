@@ -29,7 +29,7 @@ from clip2scene_ros.frame import Array, View
 from clip2scene_ros.teacher.classify import classify
 from clip2scene_ros.teacher.clip import Clip, load_clip
 from clip2scene_ros.teacher.dense import DenseClip
-from clip2scene_ros.teacher.templates import TEMPLATES
+from clip2scene_ros.teacher.teachers import known_templates
 from clip2scene_ros.teacher.text import ClassVectors, class_vectors, encode_words, words_of
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.world.splits import EVERY, FRAMES, SPLITS
@@ -89,9 +89,8 @@ def judge(clip: Clip, config: DenseConfig, vectors: ClassVectors, data: WorldDat
 def _vectors(clip: Clip, classes: ClassSet, combine: str, *, everything: bool) -> ClassVectors:
     """Return the class vectors, by default from the sentences whose every word the model has learned."""
     config = TextConfig(combine=combine, cache="")
-    unknown = getattr(clip.tokenize, "unknown", lambda sentence: ())
-    known = [i for i, template in enumerate(TEMPLATES) if not unknown(template.replace("{}", ""))]
-    return class_vectors(encode_words(clip, words_of(classes), config), classes, config, None if everything else known)
+    known = None if everything else known_templates(clip)
+    return class_vectors(encode_words(clip, words_of(classes), config), classes, config, known)
 
 
 def _read_outs(own: DenseConfig, args: argparse.Namespace) -> list[DenseConfig]:
