@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clip2scene_ros.config import DenseConfig
+from clip2scene_ros.errors import BadTeacher
 
 Grid = tuple[int, int]
 """Patches down and across."""
@@ -91,3 +92,42 @@ def relation_of(tokens: Tensor, gamma: float, beta: float) -> Tensor:
     above = gamma * (cosine - beta * cosine.mean((1, 2), keepdim=True))
     left_out = (above < 0) & ~torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device)
     return above.masked_fill(left_out, -torch.inf).softmax(-1)
+
+
+def relation(config: DenseConfig, middle: Tensor, external: Tensor | None, grid: Grid) -> Tensor | None:
+    """Return (B, N, N) how patches relate for `clip_mid` and `external`, None for the affinities that need none.
+
+    Args:
+        config: `affinity`, `gamma` and `beta` are read.
+        middle: (B, N, d) CLIP's own tokens from its middle.
+        external: (B, d, h', w') features of another network, of any resolution.
+        grid: patches down and across, N in all.
+
+    Raises:
+        BadTeacher: `external`: the affinity needs features that were not given.
+    """
+    if config.affinity == "clip_mid":
+        return relation_of(middle, config.gamma, config.beta)
+    if config.affinity != "external":
+        return None
+    if external is None:
+        raise BadTeacher(
+            "external", "The affinity `external` needs another network's features, but none were given to DenseClip."
+        )
+    resized = functional.interpolate(external.float(), grid, mode="bilinear", align_corners=False)
+    return relation_of(resized.flatten(2).transpose(1, 2), config.gamma, config.beta)
+
+
+def stretched(positions: Tensor, learned: Grid, grid: Grid) -> Tensor:
+    """Return (1 + h w, width) position embeddings for another grid, bicubic, without moving the corners' centres.
+
+    Args:
+        positions: (1 + N, width), the class token's first.
+        learned: the grid that they were learned on.
+        grid: the grid wanted.
+    """
+    if grid == learned:
+        return positions
+    places = positions[1:].float().T.reshape(1, -1, *learned)
+    places = functional.interpolate(places, grid, mode="bicubic", align_corners=False)
+    return torch.cat([positions[:1].float(), places[0].flatten(1).T])

@@ -20,7 +20,7 @@ from clip2scene_ros.errors import BadImage
 from clip2scene_ros.frame import Array
 from clip2scene_ros.teacher.clip import Clip
 from clip2scene_ros.teacher.maps import FeatureMap, sampled
-from clip2scene_ros.teacher.tower import check_tower, official_tower, patch_features
+from clip2scene_ros.teacher.tower import check_tower, learned_size, official_tower, patch_features, patch_size
 from clip2scene_ros.teacher.windows import Mosaic, Size, padded, parse_scales, resized, scaled_size, tile
 
 External = Callable[[Tensor], Tensor]
@@ -42,7 +42,7 @@ class DenseClip:
         """Prepare the tower.
 
         Args:
-            clip: a model whose image tower is a ViT.
+            clip: a model whose image tower is a ViT or a ModifiedResNet.
             config: read-out, affinity, windows; None takes the model's own.
             external: another network's features, for the affinity `external`.
 
@@ -56,8 +56,8 @@ class DenseClip:
         visual: Any = official_tower(clip.model.visual) if self.config.official else clip.model.visual
         self._dtype = torch.float16 if clip.half else torch.float32
         self._visual = _halved(visual) if clip.half else visual
-        self._patch: Size = tuple(visual.patch_size)
-        self._learned: Size = tuple(visual.image_size)
+        self._patch: Size = patch_size(visual)
+        self._learned: Size = learned_size(visual)
         mean, std = ((0.0,) * 3, (1.0,) * 3) if self.config.official else (clip.card.mean, clip.card.std)
         self._mean, self._std = (torch.tensor(v, device=clip.device).view(3, 1, 1) for v in (mean, std))
 

@@ -11,26 +11,41 @@ from torch.nn import functional
 
 from clip2scene_ros.config import DenseConfig
 from clip2scene_ros.errors import BadTeacher
-from clip2scene_ros.teacher.attention import Grid, attend, heads_of, projected, relation_of
+from clip2scene_ros.teacher.attention import Grid, attend, heads_of, projected, relation, stretched
+from clip2scene_ros.teacher.resnet import CELL_PX, cell_features, is_resnet
 
 OFFICIAL_EPSILON = 1e-6
 
 
 def check_tower(visual: Any) -> None:  # noqa: ANN401 - any of open_clip's towers
-    """Check that an image tower is the plain ViT that `patch_features` takes apart.
+    """Check that an image tower is one that `patch_features` takes apart: a plain ViT, or a ModifiedResNet.
 
     Raises:
         BadTeacher: `tower`.
     """
     blocks = getattr(getattr(visual, "transformer", None), "resblocks", None) or [None]
     plain = isinstance(getattr(blocks[-1], "attn", None), nn.MultiheadAttention)
-    if not (plain and hasattr(visual, "class_embedding") and getattr(visual, "attn_pool", None) is None):
+    if not is_resnet(visual) and not (
+        plain and hasattr(visual, "class_embedding") and getattr(visual, "attn_pool", None) is None
+    ):
         raise BadTeacher(
             "tower",
             "Dense features need open_clip's own VisionTransformer with plain attention blocks (ViT-B-16, ViT-B-32, "
-            f"ViT-L-14, ...), but this model's image tower is a {type(visual).__name__}: convolutions, timm models and "
-            "towers that pool by attention have no last attention to exchange. Choose another `model`.",
+            f"ViT-L-14, ...) or ModifiedResNet (RN50, ...), but this model's image tower is a {type(visual).__name__}: "
+            "timm models and transformers that pool by attention have no last attention to exchange. Choose another "
+            "`model`.",
         )
+
+
+def patch_size(visual: Any) -> tuple[int, int]:  # noqa: ANN401
+    """Return how many pixels a patch, or a cell of a ModifiedResNet's last map, stands for: down, across."""
+    return (CELL_PX, CELL_PX) if is_resnet(visual) else (visual.patch_size[0], visual.patch_size[1])
+
+
+def learned_size(visual: Any) -> tuple[int, int]:  # noqa: ANN401
+    """Return the height and width that a tower learned at [px]."""
+    size = visual.image_size
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
 
 
 def official_tower(visual: nn.Module) -> nn.Module:
@@ -50,7 +65,7 @@ def patch_features(
     config: DenseConfig,
     external: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what CLIP sees in each patch.
+    """Return what CLIP sees in each patch; a ModifiedResNet goes to `cell_features`, a ViT this way.
 
     1. Patches, the class token, position embeddings stretched to the image, the first norm.
     2. All blocks but the last, as they are.
@@ -58,7 +73,7 @@ def patch_features(
     4. The last norm, the class token dropped, the projection into the space of text.
 
     Args:
-        visual: open_clip's VisionTransformer in eval mode.
+        visual: open_clip's VisionTransformer or ModifiedResNet in eval mode.
         pixels: (B, 3, H, W) normalised, H and W multiples of the patch.
         config: read-out and affinity.
         external: (B, d, h', w') features of another network for the affinity `external`, of any resolution.
@@ -67,6 +82,8 @@ def patch_features(
         (B, h, w, D) unit features; (B, h, w, width) tokens before the projection; (B, N, width) keys, both of which
         CLIP2Scene's code has uses for.
     """
+    if is_resnet(visual):
+        return cell_features(visual, pixels, config, external)
     x, grid = _embedded(visual, pixels)
     *blocks, last = visual.transformer.resblocks
     middle = x
@@ -75,7 +92,7 @@ def patch_features(
         if number == middle_block(len(blocks) + 1):
             middle = x
     q, k, v = heads_of(last, last.ln_1(x))
-    o = last.ls_1(projected(last, attend(q, k, v, grid, config, _relation(config, middle, external, grid))))
+    o = last.ls_1(projected(last, attend(q, k, v, grid, config, relation(config, middle[:, 1:], external, grid))))
     y = o
     if config.read_out == "full":
         y = x + o
@@ -94,19 +111,6 @@ def middle_block(blocks: int) -> int:
     return max(1, 3 * blocks // 4)
 
 
-def _relation(config: DenseConfig, middle: Tensor, external: Tensor | None, grid: Grid) -> Tensor | None:
-    if config.affinity == "clip_mid":
-        return relation_of(middle[:, 1:], config.gamma, config.beta)
-    if config.affinity != "external":
-        return None
-    if external is None:
-        raise BadTeacher(
-            "external", "The affinity `external` needs another network's features, but none were given to DenseClip."
-        )
-    resized = functional.interpolate(external.float(), grid, mode="bilinear", align_corners=False)
-    return relation_of(resized.flatten(2).transpose(1, 2), config.gamma, config.beta)
-
-
 def _embedded(visual: Any, pixels: Tensor) -> tuple[Tensor, Grid]:  # noqa: ANN401
     patches = visual.conv1(pixels)
     grid = (patches.shape[2], patches.shape[3])
@@ -115,18 +119,3 @@ def _embedded(visual: Any, pixels: Tensor) -> tuple[Tensor, Grid]:  # noqa: ANN4
     positions = stretched(visual.positional_embedding, tuple(visual.grid_size), grid).to(patches.dtype)
     x: Tensor = visual.ln_pre(torch.cat([first, patches], dim=1) + positions)
     return x, grid
-
-
-def stretched(positions: Tensor, learned: Grid, grid: Grid) -> Tensor:
-    """Return (1 + h w, width) position embeddings for another grid, bicubic, without moving the corners' centres.
-
-    Args:
-        positions: (1 + N, width), the class token's first.
-        learned: the grid that they were learned on.
-        grid: the grid wanted.
-    """
-    if grid == learned:
-        return positions
-    places = positions[1:].float().T.reshape(1, -1, *learned)
-    places = functional.interpolate(places, grid, mode="bicubic", align_corners=False)
-    return torch.cat([positions[:1].float(), places[0].flatten(1).T])

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from clip2scene_ros.config import AFFINITIES, DenseConfig
 from clip2scene_ros.errors import BadConfig, BadImage, BadTeacher
-from clip2scene_ros.teacher.attention import attend, neighbourhood, relation_of
+from clip2scene_ros.teacher.attention import attend, neighbourhood, relation_of, stretched
 from clip2scene_ros.teacher.dense import DenseClip
-from clip2scene_ros.teacher.tower import check_tower, middle_block, stretched
+from clip2scene_ros.teacher.tower import check_tower, middle_block
 
 GRID = (3, 5)
 PATCHES = 15
@@ -213,10 +213,9 @@ def test_a_window_smaller_than_a_patch_is_refused(clip, settings):
 
 
 def test_towers_without_a_last_attention_are_refused(openclip):
-    resnet = openclip.CLIP(
-        16, {"layers": (1, 1, 1, 1), "width": 8, "image_size": 32}, {"width": 32, "heads": 4, "layers": 1}
-    )
-    for tower in (resnet.visual, nn.Linear(2, 2)):
+    pooled = {"layers": 1, "width": 32, "head_width": 8, "image_size": 32, "patch_size": 16, "attentional_pool": True}
+    vit = openclip.CLIP(16, pooled, {"width": 32, "heads": 4, "layers": 1})
+    for tower in (vit.visual, nn.Linear(2, 2)):
         with pytest.raises(BadTeacher, match=type(tower).__name__) as caught:
             check_tower(tower)
         assert caught.value.reason == "tower"
