@@ -60,6 +60,17 @@ def cell_features(
     return unit.view(b, h, w, -1), cells.permute(0, 2, 3, 1).float(), keys
 
 
+def image_and_cells(visual: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+    """Return (B, D) what a tower says of whole images, and (B, N, D) of each cell read as `identity`, not yet unit."""
+    pool = visual.attnpool
+    q, k, v = heads_of(
+        pool, embedded(pool, visual.layer4(visual.layer3(visual.layer2(visual.layer1(visual.stem(pixels))))))
+    )
+    whole = functional.scaled_dot_product_attention(q[:, :, :1], k, v)
+    said: Tensor = pool.c_proj(torch.cat([whole, v[:, :, 1:]], dim=2).transpose(1, 2).flatten(2))
+    return said[:, 0], said[:, 1:]
+
+
 def embedded(pool: Any, cells: Tensor) -> Tensor:  # noqa: ANN401 - open_clip's AttentionPool2d
     """Return (B, 1 + N, width): the mean of (B, width, h, w) cells, then the cells, with position embeddings."""
     grid: Grid = (cells.shape[2], cells.shape[3])

@@ -83,8 +83,10 @@ class ClipTeacher:
 
     def see(self, frame: Frame) -> list[PixelClasses | None]:
         """Return the classes of each view."""
-        maps = self._dense.look([view.image for view in frame.views])
-        return [classify(seen, self._vectors, self._dense.config) for seen in maps]
+        found: list[PixelClasses | None] = []
+        for seen in self._dense.look([view.image for view in frame.views]):
+            found.append(classify(seen, self._vectors, self._dense.config))
+        return found
 
     def describe(self) -> str:
         """Return model, classes and how patches are read."""

@@ -11,58 +11,59 @@ import torch
 from torch.nn import functional
 
 from clip2scene_training.config import TowersConfig, TrainClipConfig
-from clip2scene_training.contrastive import contrastive_loss, crops, relit, same_captions
+from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of, relit
 
-PLAIN = TrainClipConfig(towers=TowersConfig(window_px=16), crop=1.0, light=0.0, tint=0.0, grain=0.0, views=1)
+PLAIN = TrainClipConfig(towers=TowersConfig(window_px=32), crop=1.0, light=0.0, tint=0.0, grain=0.0, views=1)
 
 
 def unit(*shape: int) -> torch.Tensor:
     return functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))), dim=-1)
 
 
-def slow_loss(images, texts, scale, same):
-    views, total, count = len(images) // len(texts), 0.0, 0
-    score = (scale * images @ texts.T).double().numpy()
-    for i in range(len(images)):
-        own = [t for t in range(len(texts)) if same[i // views, t]]
-        total -= sum(score[i, t] - math.log(sum(math.exp(v) for v in score[i])) for t in own) / len(own) / len(images)
-    for t in range(len(texts)):
-        own = [i for i in range(len(images)) if same[i // views, t]]
+def slow_loss(score, own):
+    score, total, count = score.double().numpy(), 0.0, 0.0
+    for i in range(len(score)):
+        mine = [t for t in range(len(score[0])) if own[i, t]]
+        total -= sum(score[i, t] - math.log(sum(math.exp(v) for v in score[i])) for t in mine) / len(mine) / len(score)
+    for t in range(len(score[0])):
+        mine = [i for i in range(len(score)) if own[i, t]]
         down = math.log(sum(math.exp(v) for v in score[:, t]))
-        count -= sum(score[i, t] - down for i in own) / len(own) / len(texts)
+        count -= sum(score[i, t] - down for i in mine) / len(mine) / len(score[0])
     return (total + count) / 2
 
 
-@pytest.mark.parametrize("views", [1, 3])
-def test_the_loss_is_that_of_a_plain_loop(views):
-    images, texts, scale = unit(5 * views, 8), unit(5, 8), torch.tensor(7.0)
-    same = torch.eye(5, dtype=torch.bool)
-    same[1, 3] = same[3, 1] = True
-    assert contrastive_loss(images, texts, scale, same).item() == pytest.approx(
-        slow_loss(images, texts, 7.0, same), abs=1e-5
-    )
+def test_the_loss_is_that_of_a_plain_loop():
+    logits = 7.0 * unit(6, 8) @ unit(5, 8).T
+    own = torch.eye(6, 5, dtype=torch.bool)
+    own[5, 1] = own[5, 3] = own[0, 4] = True
+    assert contrastive_loss(logits, own).item() == pytest.approx(slow_loss(logits, own), abs=1e-5)
 
 
 def test_pairs_that_fit_cost_nothing_and_mixed_up_ones_much():
-    texts = torch.eye(4)
-    same = torch.eye(4, dtype=torch.bool)
-    scale = torch.tensor(100.0)
-    assert contrastive_loss(texts, texts, scale, same).item() < 1e-4
-    assert contrastive_loss(texts.roll(1, 0), texts, scale, same).item() > 50
+    logits, own = 100.0 * torch.eye(4), torch.eye(4, dtype=torch.bool)
+    assert contrastive_loss(logits, own).item() < 1e-4
+    assert contrastive_loss(logits.roll(1, 0), own).item() > 50
 
 
-def test_equal_captions_are_no_rivals():
-    tokens = torch.tensor([[1, 5, 9], [1, 6, 9], [1, 5, 9]])
-    same = same_captions(tokens)
-    assert same.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
-    texts = torch.eye(3)[[0, 1, 0]]
-    assert contrastive_loss(texts, texts, torch.tensor(100.0), same).item() == pytest.approx(
-        2 / 3 * math.log(2), abs=1e-3
+def test_a_caption_falls_into_the_things_that_it_names():
+    phrases, own = phrases_of(
+        ["a photo of a red car and a tree", "a tree", "a bus, a van next to a tree", "grandmother"]
     )
+    assert phrases == ["a photo of a red car", "a tree", "a bus", "a van", "grandmother"]
+    assert own.int().tolist() == [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]]
+
+
+def test_a_text_is_scored_by_the_cell_that_it_fits_best():
+    cells, texts = unit(3, 5, 8), unit(4, 8)
+    cosines = cells @ texts.T
+    torch.testing.assert_close(cell_scores(cells, texts, 1000.0), cosines.amax(1), atol=2e-3, rtol=0)
+    torch.testing.assert_close(cell_scores(cells, texts, 0.1), cosines.mean(1), atol=2e-2, rtol=0)
+    expected = (10 * cosines.double()).exp().mean(1).log() / 10
+    torch.testing.assert_close(cell_scores(cells, texts, 10.0).double(), expected)
 
 
 def test_a_whole_crop_is_the_photo_made_smaller_and_perhaps_mirrored():
-    photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8))
+    photo = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), dtype=np.uint8))
     smaller = functional.avg_pool2d(photo.permute(0, 3, 1, 2).float() / 255, 2)
     seen = {torch.allclose(crops(photo, PLAIN, np.random.default_rng(k)), smaller, atol=1e-5) for k in range(12)}
     mirrored = {

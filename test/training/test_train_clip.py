@@ -31,7 +31,7 @@ class Patches:
         rng = np.random.default_rng(seed)
         names = list(COLORS)
         kinds = rng.integers(len(names), size=count)
-        noise = rng.normal(0, 12, (count, 24, 24, 3))
+        noise = rng.normal(0, 12, (count, 48, 48, 3))
         self.images = np.clip(np.array([COLORS[names[k]] for k in kinds])[:, None, None] + noise, 0, 255).astype(
             np.uint8
         )
@@ -49,7 +49,7 @@ class Patches:
 
 @pytest.fixture(scope="module")
 def config():
-    towers = TowersConfig(window_px=16, patch_px=8, width=32, layers=1, text_width=32, text_layers=1, embedding=16)
+    towers = TowersConfig(window_px=32, width=4, blocks="1, 1, 1, 1", text_width=32, text_layers=1, embedding=16)
     return TrainClipConfig(towers=towers, steps=6, batch_size=8, save_every=2, eval_every=3, threads=1)
 
 
@@ -73,7 +73,7 @@ def test_it_learns_which_words_belong_to_which_pictures(config, tmp_path):
     assert report["curve"][-1]["found"] > 0.9
     clip = load_clip(ClipConfig(checkpoint=str(out), device="cpu"))
     tokens = clip.tokenize([f"a photo of a {name}" for name in COLORS])
-    pixels = torch.stack([torch.tensor(rgb).view(3, 1, 1).expand(3, 16, 16) / 255 for rgb in COLORS.values()])
+    pixels = torch.stack([torch.tensor(rgb).view(3, 1, 1).expand(3, 32, 32) / 255 for rgb in COLORS.values()])
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (clip.card.mean, clip.card.std))
     with torch.no_grad():
         images = clip.model.encode_image((pixels - mean) / std, normalize=True)
@@ -86,7 +86,7 @@ def test_the_file_is_open_clips_in_half_precision(config, tmp_path):
     out = tmp_path / "clip.safetensors"
     report = train_clip(Patches(16), None, replace(config, steps=1), out)
     tensors = load_file(out)
-    assert {t.dtype for t in tensors.values()} == {torch.float16}
+    assert {t.dtype for t in tensors.values() if t.is_floating_point()} == {torch.float16}
     card = load_clip(ClipConfig(checkpoint=str(out), device="cpu")).card
     model = open_clip().CLIP(**card.architecture)
     assert model.load_state_dict(tensors).missing_keys == []
@@ -143,8 +143,8 @@ def test_a_loss_that_is_no_number_stops_before_it_is_saved(config, tmp_path, mon
     loss, calls = module.contrastive_loss, []
 
     def explode(*args):
-        calls.append(1)
-        return loss(*args) * (float("nan") if len(calls) == 4 else 1.0)
+        calls.append(1)  # twice a step: for the whole and for the cells
+        return loss(*args) * (float("nan") if len(calls) == 7 else 1.0)
 
     monkeypatch.setattr(module, "contrastive_loss", explode)
     with pytest.raises(Diverged, match="step 3"):

@@ -52,9 +52,10 @@ def main(argv: Sequence[str]) -> int:
     config = with_settings(TrainClipConfig(), parsed(given, TrainClipConfig()))
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+    from clip2scene_ros.teacher.openclip import open_clip
     from clip2scene_training.finetune import training_folder
     from clip2scene_training.photos.corpus import HELD_OUT, PhotoCorpus
-    from clip2scene_training.train_clip import open_clip, train_clip
+    from clip2scene_training.train_clip import train_clip
 
     # Before the long work: may it be written, can it, and is there anything to train?
     if args.out.is_file() and not (args.resume or args.overwrite):
@@ -63,17 +64,18 @@ def main(argv: Sequence[str]) -> int:
         )
     folder = training_folder(args.out)
     open_clip()
-    found = []
-    for count, first in ((config.photos, 0), (config.held_out, HELD_OUT)):
-        with tqdm(desc="photos", unit="shard", disable=not count) as bar:
 
-            def show(done: int, total: int, bar: tqdm = bar) -> None:
+    def corpus(count: int, first: int) -> PhotoCorpus:
+        with tqdm(desc="photos", unit="shard") as bar:
+
+            def show(done: int, total: int) -> None:
                 bar.total = total
                 bar.update(done - bar.n)
 
-            how = {"first": first, "workers": args.workers, "progress": show}
-            found.append(PhotoCorpus(count, config.photo, args.cache, **how) if count else None)
-    photos, held_out = found
+            return PhotoCorpus(count, config.photo, args.cache, first=first, workers=args.workers, progress=show)
+
+    photos = corpus(config.photos, 0)
+    held_out = corpus(config.held_out, HELD_OUT) if config.held_out else None
     command = shlex.join(["clip2scene", "train-clip", *argv])
     report = train_clip(photos, held_out, config, args.out, resume=args.resume, command=command)
     last = report["curve"][-1] if report["curve"] else {}

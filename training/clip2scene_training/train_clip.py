@@ -19,24 +19,28 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.config import DenseConfig
-from clip2scene_ros.errors import BadDataset
+from clip2scene_ros.errors import BadConfig, BadDataset
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import current_versions, file_sha256
 from clip2scene_ros.student.segmenter import choose_device
 from clip2scene_ros.teacher.clip import OPENAI_MEAN, OPENAI_STD, ClipCard, save_clip
 from clip2scene_ros.teacher.openclip import open_clip
+from clip2scene_ros.teacher.resnet import image_and_cells
+from clip2scene_ros.teacher.text import text_features
 from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
 from clip2scene_training.config import TowersConfig, TrainClipConfig
-from clip2scene_training.contrastive import contrastive_loss, crops, same_captions
+from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
 from clip2scene_training.finetune import STATE, Diverged, one_cycle, training_folder
 from clip2scene_training.photos.captions import vocabulary
 from clip2scene_training.state import TrainState
 
-HEAD_WIDTH = 32
+TEXT_HEAD, IMAGE_HEAD = 32, 64
 """Channels of an attention head; a tower has as many heads as fit."""
 SHARPEST = math.log(100.0)
 """The scale of the cosines grows no further than this, as in CLIP."""
@@ -61,15 +65,15 @@ class Photos(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Photos and captions as tensors.
+    """Photos and captions.
 
     Attributes:
         images: (N, H, W, 3) uint8.
-        tokens: (N, L) int64.
+        captions: N.
     """
 
     images: Tensor
-    tokens: Tensor
+    captions: list[str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,8 +104,8 @@ def train_clip(
 
     Returns:
         `steps`, `pairs` seen, `seconds` of this run, `parameters`, `bytes` and `sha256` of the file, `data_sha256`,
-        `curve`: a list of `step`, `loss`, and of the held-out photos `held_out_loss` and `found`, the share whose own
-        caption is nearest among those of up to 256.
+        `curve`: a list of `step`, `loss`, and of the held-out photos `held_out_loss` and `found`, the share whose
+        nearest phrase, of those in up to 256 captions, is in their own.
 
     Raises:
         BadDataset: fewer photos than a batch, or a damaged shard.
@@ -117,19 +121,23 @@ def train_clip(
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
     device = choose_device(config.device)
-    fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+    )
     words = WordTokenizer(vocabulary(), config.towers.context)
     model = build(config.towers, words)
     optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
     data_sha256 = photos.sha256()
     state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
-    run = _Run(fabric, config, out, folder, state, _card(config, out, words), *fabric.setup(model, optimizer))
+    run = _Run(fabric, config, out, folder, state, _card(config, out, words), words, *fabric.setup(model, optimizer))
     goes_on = resume and (folder / STATE).exists()
     if goes_on:
         state.restore(folder / STATE)
     # A run from the start hides the curves of the one that it replaces.
     fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
-    seconds = run.learn(_pairs(photos, words), _pairs(held_out, words) if held_out is not None else None)
+    seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
     report = {
         "steps": state.step,
         "pairs": state.step * config.batch_size * config.views,
@@ -159,6 +167,7 @@ class _Run:
     folder: Path
     state: TrainState[nn.Module]
     card: ClipCard
+    words: WordTokenizer
     model: Any  # Fabric's wrappers of model and optimizer
     optimizer: Any
 
@@ -185,11 +194,10 @@ class _Run:
         """Learn from one batch; return its loss."""
         config, rng = self.config, np.random.default_rng([self.config.seed, 2, step])
         chosen = torch.from_numpy(batch_of(len(pairs), config.batch_size, step, config.seed))
+        phrases, own = phrases_of([pairs.captions[k] for k in chosen])
         pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
-        tokens = pairs.tokens[chosen]
-        heard = unheard(tokens, config.unheard, rng).to(self.fabric.device)
-        images, texts, scale = self.model(normalized(pixels, self.card), heard)
-        loss = contrastive_loss(images, texts, scale, same_captions(tokens).to(self.fabric.device))
+        heard = unheard(self.words(phrases), config.unheard, rng)
+        loss = self.loss(*self.compared(pixels, heard), own.repeat_interleave(config.views, 0))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(
@@ -200,25 +208,39 @@ class _Run:
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=config.clip_norm)
         self.optimizer.step()
         with torch.no_grad():
-            self.state.student.logit_scale.clamp_(max=SHARPEST)  # type: ignore[operator, union-attr]
+            self.state.student.logit_scale.clamp_(max=SHARPEST)  # type: ignore[operator]
         return value
+
+    def compared(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (B, T) logits of (B, 3, S, S) images and (T, L) texts: of whole images, and of some cell of each."""
+        # The attention kernel for bfloat16 is slower on the CPU than the plain formula.
+        with self.fabric.autocast(), sdpa_kernel(SDPBackend.MATH):
+            whole, cells = image_and_cells(self.model.visual, normalized(pixels, self.card))
+            texts = text_features(self.model, tokens.to(self.fabric.device))
+        whole, cells, texts = (functional.normalize(each.float(), dim=-1) for each in (whole, cells, texts))
+        scale = self.model.logit_scale.exp()
+        return scale * whole @ texts.T, scale * cell_scores(cells, texts, self.config.sharpness)
+
+    def loss(self, whole: Tensor, cells: Tensor, own: Tensor) -> Tensor:
+        """Return the loss of a batch: see `compared` and `contrastive_loss`."""
+        share, own = self.config.cells, own.to(whole.device)
+        return (1 - share) * contrastive_loss(whole, own) + share * contrastive_loss(cells, own)
 
     @torch.no_grad()
     def look(self, held_out: Pairs | None) -> None:
-        """Note the loss, and how well captions of photos that were not learned are found."""
+        """Note the loss, and how often what is nearest to a photo that was not learned is said in its caption."""
         self.state.look(self.state.step * self.config.batch_size * self.config.views, None)
         if not held_out:
             return
         losses, found, rng = [], [], np.random.default_rng([self.config.seed, 3])
         self.model.eval()
         for start in range(0, len(held_out), LOOK):
-            tokens = held_out.tokens[start : start + LOOK].to(self.fabric.device)
+            phrases, own = phrases_of(held_out.captions[start : start + LOOK])
+            own = own.repeat_interleave(self.config.views, 0)
             pixels = crops(held_out.images[start : start + LOOK].to(self.fabric.device), self.config, rng)
-            images, texts, scale = self.model(normalized(pixels, self.card), tokens)
-            same = same_captions(tokens)
-            losses.append(float(contrastive_loss(images, texts, scale, same)))
-            nearest = (images @ texts.T).argmax(1)
-            found.append(same.repeat_interleave(self.config.views, 0).gather(1, nearest[:, None]).float().mean().item())
+            whole, cells = self.compared(pixels, self.words(phrases))
+            losses.append(float(self.loss(whole, cells, own)))
+            found.append(own.to(whole.device).gather(1, whole.argmax(1)[:, None]).float().mean().item())
         self.model.train()
         seen = {"held_out_loss": float(np.mean(losses)), "found": float(np.mean(found))}
         self.state.curve[-1].update(seen)
@@ -231,30 +253,42 @@ class _Run:
 
 
 def build(towers: TowersConfig, words: WordTokenizer) -> nn.Module:
-    """Return an untrained open_clip model, its weights drawn from torch's generator."""
-    model: nn.Module = open_clip().CLIP(**architecture(towers, words))
-    return model
+    """Return an untrained open_clip model, its weights drawn from torch's generator.
+
+    Cells have no position embeddings: what something is does not depend on where in the photo it is, and maps of any
+    size are read alike.
+    """
+    model: Any = open_clip().CLIP(**architecture(towers, words))
+    places = model.visual.attnpool.positional_embedding
+    nn.init.zeros_(places)
+    places.requires_grad_(False)
+    model.visual.to(memory_format=torch.channels_last)
+    built: nn.Module = model
+    return built
 
 
 def architecture(towers: TowersConfig, words: WordTokenizer) -> dict[str, Any]:
     """Return the arguments of `open_clip.CLIP`.
 
-    Patches are averaged into the image's vector, so each patch has a share in what is said of the image; with a class
-    token they have not, and dense features are worse.
+    The image tower is convolutional: from as few photos as these it learns far more than a transformer.
+
+    Raises:
+        BadConfig: `blocks` that are not four numbers.
     """
-    vision = {
-        "image_size": towers.window_px,
-        "patch_size": towers.patch_px,
-        "width": towers.width,
-        "layers": towers.layers,
-        "head_width": HEAD_WIDTH,
-        "pool_type": "avg",
-    }
+    try:
+        layers = [int(part) for part in towers.blocks.split(",")]
+    except ValueError:
+        layers = []
+    if len(layers) != 4 or min(layers) < 1:
+        raise BadConfig(
+            "blocks", f"Setting `blocks` expects four numbers, such as '1, 2, 2, 1', not {towers.blocks!r}."
+        )
+    vision = {"image_size": towers.window_px, "layers": layers, "width": towers.width, "head_width": IMAGE_HEAD}
     text = {
         "context_length": towers.context,
         "vocab_size": words.vocab_size,
         "width": towers.text_width,
-        "heads": towers.text_width // HEAD_WIDTH,
+        "heads": towers.text_width // TEXT_HEAD,
         "layers": towers.text_layers,
     }
     return {"embed_dim": towers.embedding, "vision_cfg": vision, "text_cfg": text}
@@ -281,14 +315,14 @@ def normalized(pixels: Tensor, card: ClipCard) -> Tensor:
     return (pixels - mean) / std
 
 
-def _pairs(photos: Photos, words: WordTokenizer) -> Pairs:
+def _pairs(photos: Photos) -> Pairs:
     images, captions = photos.load()
-    return Pairs(torch.from_numpy(images), words(captions))
+    return Pairs(torch.from_numpy(images), captions)
 
 
 def _card(config: TrainClipConfig, out: Path, words: WordTokenizer) -> ClipCard:
-    """Return what the file says of itself; its dense read-out is the one that was best on the world's val."""
-    dense = DenseConfig(read_out="full", affinity="qk", short_side_px=180, scales="0.5, 1, 2")
+    """Return what the file says of itself; its dense read-out is what measures best (docs/photos.md)."""
+    dense = DenseConfig(affinity="identity", mode="whole", short_side_px=180, scales="1, 2, 4")
     return ClipCard(
         out.stem, architecture(config.towers, words), OPENAI_MEAN, OPENAI_STD, dense, words.vocabulary, config.notice
     )

@@ -213,7 +213,7 @@ def _markings(rng: np.random.Generator, found: _Set, half: float, road: Color) -
     for _ in range(int(rng.integers(0, 12))):
         tone = tuple(np.clip(np.asarray(road) * rng.uniform(0.6, 1.4), 0, 1))
         at, size = rng.uniform((-30, -half), (28, half - 1.5)), rng.uniform((0.5, 0.5), (5, 1.4))
-        rectangle(*at, *size, Material.ASPHALT, tone, 0.003)
+        rectangle(float(at[0]), float(at[1]), float(size[0]), float(size[1]), Material.ASPHALT, tone, 0.003)
     if len((paint := b.mesh()).vertices):
         found.put("road", paint)
 
