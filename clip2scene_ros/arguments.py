@@ -132,6 +132,7 @@ def _add_segment(commands: Any) -> None:  # noqa: ANN401
         (
             "segment my_bag --out labelled.mcap",
             "segment my_bag --out labelled.mcap --topic /ouster/points --labels-only --rgb",
+            "segment my_bag --out labelled.mcap --classes 'road,street;car,van;person,pedestrian'",
         ),
     )
     _add_bag(parser)
@@ -253,6 +254,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     for name, default, field in settings_of(SegmenterConfig()):
         shown = "" if default == "" else f" ({default})"
         group.add_argument(
+            *(["--classes"] if name == "class_set" else []),
             f"--{name.replace('_', '-')}",
             dest=name,
             type=kinds[name],

@@ -197,9 +197,9 @@ def _check_free(args: argparse.Namespace, *paths: Path) -> None:
 
 def _student(args: argparse.Namespace) -> Segmenter:
     """Load the student and say what it is."""
-    from clip2scene_ros.student.segmenter import Segmenter
+    from clip2scene_ros import vocabulary
 
-    student = Segmenter.load(args.segmenter)
+    student = vocabulary.load_segmenter(args.segmenter)
     complain(student.describe())
     return student
 

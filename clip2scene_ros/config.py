@@ -64,7 +64,14 @@ class SegmenterConfig:
     """How a scan is turned into labels."""
 
     checkpoint: str = setting("", "student weights (.safetensors); empty takes the shipped demo checkpoint")
-    class_set: str = setting("", "name in config/classes or a path; empty takes the checkpoint's own")
+    class_set: str = setting(
+        "",
+        "name in config/classes, a path, or words: `road, street; car, van`; empty takes the checkpoint's own",
+        runtime=True,
+    )
+    text: str = setting(
+        "", "text tower for words that the checkpoint does not carry: a .safetensors file or `ViT-B-16 openai`"
+    )
     device: str = setting("auto", "`auto` takes CUDA where there is one, else the CPU; or `cpu`, `cuda`, `cuda:1`")
     precision: str = setting(
         "fp32", "`fp16` is faster on CUDA; the CPU always computes in fp32", choices=("fp32", "fp16")

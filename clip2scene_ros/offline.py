@@ -40,7 +40,9 @@ log = logging.getLogger(__name__)
 class SegmentsScans(Protocol):
     """What labels scans: `student.segmenter.Segmenter`."""
 
-    class_set: ClassSet
+    @property
+    def class_set(self) -> ClassSet:
+        """The classes that labels count."""
 
     def segment(self, scan: Scan) -> Segmentation:
         """Return a label for every point."""

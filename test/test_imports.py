@@ -29,11 +29,12 @@ FLOORS = (
         "latency",
         "lens",
         "files",
+        "words",
     )
     + ("terminal", "arguments"),
     ("geometry", "alignment", "student", "synchronizer", "drawing"),
     ("io", "render", "teacher"),
-    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer"),
+    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
 from rclpy.time import Time
 
+from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import DiagnosticsConfig
 from clip2scene_ros.nodes.arrivals import silence_advice
 from clip2scene_ros.nodes.compatibility import QosWatch
@@ -31,6 +32,8 @@ class Condition:
         state: lifecycle state.
         loaded: one line about the student, its notice included; empty before it is loaded.
         failure: why the last configuration failed, or empty.
+        class_set: name of the class list in force, empty where nothing is loaded.
+        classes: how many classes it has.
         lost: scans that never reached the node.
         lost_exact: whether `lost` comes from sequence numbers.
         period_ms: the LiDAR's period, 0 while unknown.
@@ -44,6 +47,8 @@ class Condition:
     state: str
     loaded: str = ""
     failure: str = ""
+    class_set: str = ""
+    classes: int = 0
     lost: int = 0
     lost_exact: bool = False
     period_ms: float = 0.0
@@ -91,6 +96,8 @@ def rows(account: Account, condition: Condition) -> dict[str, str]:
     values: dict[str, object] = {
         "state": condition.state,
         "loaded": condition.loaded or "nothing",
+        "class_set": condition.class_set or "none",
+        "classes": condition.classes,
         "received": account.received,
         "labelled": account.labelled,
         "pending": account.pending,
@@ -132,6 +139,7 @@ class Reporter:
     Attributes:
         loaded: one line about the student, or empty.
         failure: why the last configuration failed, or empty.
+        class_set: the classes in force, or None.
         pipeline: the running pipeline, or None.
         watch: finds peers that do not fit while the node is active, or None.
     """
@@ -139,6 +147,7 @@ class Reporter:
     def __init__(self, node: Node, state: Callable[[], str], config: DiagnosticsConfig, ledger: Ledger) -> None:
         self.loaded = ""
         self.failure = ""
+        self.class_set: ClassSet | None = None
         self.pipeline: Pipeline | None = None
         self.watch: QosWatch | None = None
         self._node, self._state, self._config, self._ledger = node, state, config, ledger
@@ -172,13 +181,13 @@ class Reporter:
         self._told = silent
 
     def _condition(self) -> Condition:
-        pipeline = self.pipeline
+        pipeline, class_set = self.pipeline, self.class_set
+        name, classes = (class_set.name or "(no name)", len(class_set)) if class_set is not None else ("", 0)
+        mine = Condition(self._state(), self.loaded, self.failure, name, classes)
         if pipeline is None:
-            return Condition(self._state(), self.loaded, self.failure)
-        return Condition(
-            state=self._state(),
-            loaded=self.loaded,
-            failure=self.failure,
+            return mine
+        return replace(
+            mine,
             lost=pipeline.losses.lost,
             lost_exact=pipeline.losses.exact,
             period_ms=pipeline.losses.period_ns / 1e6,

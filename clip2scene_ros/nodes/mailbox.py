@@ -7,6 +7,7 @@ and a slow network costs old scans, not a growing delay.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -18,6 +19,7 @@ class Mailbox(Generic[Item]):
 
     def __init__(self) -> None:
         self._item: Item | None = None
+        self._errands: deque[Callable[[], None]] = deque()
         self._closed = False
         self._changed = threading.Condition()
 
@@ -30,12 +32,22 @@ class Mailbox(Generic[Item]):
             self._changed.notify()
             return superseded
 
-    def take(self) -> Item | None:
-        """Wait for an item and return it, or return None once the box is closed."""
+    def ask(self, errand: Callable[[], None]) -> None:
+        """Leave something to do for whoever takes: at once where it waits, else before it gets the next item."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._item is not None)
-            item, self._item = self._item, None
-            return item
+            self._errands.append(errand)
+            self._changed.notify()
+
+    def take(self) -> Item | None:
+        """Do all errands, wait for an item and return it, or return None once the box is closed."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._errands or self._item is not None)
+                if not self._errands:
+                    item, self._item = self._item, None
+                    return item
+                errand = self._errands.popleft()
+            errand()
 
     def close(self) -> Item | None:
         """Wake the taker for good; return the item that nobody took, or None."""
@@ -64,6 +76,10 @@ class Worker(Generic[Item]):
     def put(self, item: Item) -> Item | None:
         """Leave `item` for the worker; return the item it superseded, or None."""
         return self._mailbox.put(item)
+
+    def ask(self, errand: Callable[[], None]) -> None:
+        """Have the thread do something between two items, soon; it must not raise."""
+        self._mailbox.ask(errand)
 
     def stop(self, timeout_s: float) -> tuple[bool, Item | None]:
         """End the thread after the item at hand; return whether it ended in time, and the item that nobody took."""

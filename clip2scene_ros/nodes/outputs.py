@@ -1,6 +1,6 @@
 """What the segmentation node publishes, and who listens.
 
-Label clouds for those who subscribe, the class set once and latched, times of each scan on `~/debug`.
+Label clouds for those who subscribe, the class set latched, times of each scan on `~/debug`.
 """
 
 from __future__ import annotations
@@ -47,14 +47,18 @@ class Outputs:
 
     def __init__(self, node: Node, qos: LabelsQos, class_set: ClassSet) -> None:
         self._node = node
-        self._palette = class_set.palette
         self._labels = node.create_publisher(PointCloud2, "~/labels", qos_profile(qos))
         self._labels_rgb = node.create_publisher(PointCloud2, "~/labels_rgb", qos_profile(qos))
         self._class_set = node.create_publisher(String, "~/class_set", latched())
-        self._class_set.publish(String(data=class_set.to_json()))
+        self.announce(class_set)
         names = ["cyclic_ms", "pipeline_latency_ms", "processing_time/overhead_ms"]
         names += [f"processing_time/{stage}_ms" for stage in STAGES]
         self._debug = {name: node.create_publisher(Float64, f"~/debug/{name}", DEBUG_DEPTH) for name in names}
+
+    def announce(self, class_set: ClassSet) -> None:
+        """Say what the class ids of the label clouds from now on mean, and colour them by it."""
+        self._palette = class_set.palette
+        self._class_set.publish(String(data=class_set.to_json()))
 
     def wanted(self) -> bool:
         """Return whether anyone listens to labels."""

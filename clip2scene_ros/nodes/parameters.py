@@ -6,7 +6,7 @@ the command line or from `ros2 param set`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import Field
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from clip2scene_ros.config import settings_of, with_settings
-from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.nodes.tables import allowed
 
 Config = TypeVar("Config")
@@ -62,10 +62,16 @@ def unknown_overrides(node: Node, defaults: object) -> list[str]:
     return sorted(name for name in given if name not in known and not name.startswith(ROS_OWN))
 
 
-def on_change(current: Callable[[], Config], apply: Callable[[Config], None]) -> Callable[..., SetParametersResult]:
+def on_change(
+    current: Callable[[], Config], apply: Callable[[Config, Collection[str]], None]
+) -> Callable[..., SetParametersResult]:
     """Return a callback for `add_on_set_parameters_callback` that checks all values, then applies all or none.
 
     Read-only parameters never reach it: rclpy refuses them before.
+
+    Args:
+        current: gives the configuration in force.
+        apply: gets the new one and the names of what was set; what it raises is the reason of a refusal.
     """
 
     def check_and_apply(parameters: Sequence[Parameter[Any]]) -> SetParametersResult:
@@ -74,9 +80,10 @@ def on_change(current: Callable[[], Config], apply: Callable[[Config], None]) ->
         if not values:
             return SetParametersResult(successful=True)
         try:
-            apply(with_settings(current(), values))
-        except BadConfig as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            apply(with_settings(current(), values), values.keys())
+        except Exception as error:  # nothing may leave a callback: it would end the process
+            text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
+            return SetParametersResult(successful=False, reason=text)
         return SetParametersResult(successful=True)
 
     return check_and_apply

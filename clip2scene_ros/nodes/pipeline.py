@@ -31,6 +31,8 @@ from clip2scene_ros.share import share_file
 if TYPE_CHECKING:
     from rclpy.subscription import MessageInfo
 
+    from clip2scene_ros.student.scoring import Scorer  # torch comes with it
+
 NO_SUBSCRIBER = "no_subscriber"
 """Drop reason of scans that were not computed because nobody listens: no fault."""
 
@@ -38,9 +40,12 @@ NO_SUBSCRIBER = "no_subscriber"
 class Student(Protocol):
     """What the node needs of `student.segmenter.Segmenter`."""
 
-    class_set: ClassSet
     config: SegmenterConfig
 
+    @property
+    def class_set(self) -> ClassSet: ...  # noqa: D102
+    def classes(self, wanted: str) -> Scorer: ...  # noqa: D102
+    def set_classes(self, classes: Scorer) -> None: ...  # noqa: D102
     def segment(self, scan: Scan) -> Segmentation: ...  # noqa: D102
     def describe(self) -> str: ...  # noqa: D102
 
@@ -112,6 +117,18 @@ class Pipeline:
         else:
             if reason:
                 self._ledger.drop(reason)
+
+    def between_scans(self, change: Callable[[], None]) -> None:
+        """Have the worker change something after the scan at hand and before the next; errors are logged."""
+
+        def safely() -> None:
+            try:
+                change()
+            except Exception as error:  # it would end the worker
+                if self._alive():
+                    self._logger.error(f"Cannot change: {type(error).__name__}: {error}")
+
+        self._worker.ask(safely)
 
     def stop(self, timeout_s: float) -> bool:
         """End the worker after the scan at hand, drop the one in the mailbox; return whether it ended in time."""

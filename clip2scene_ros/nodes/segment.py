@@ -11,9 +11,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
@@ -35,6 +35,10 @@ from clip2scene_ros.nodes.outputs import Outputs, qos_profile
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
 from clip2scene_ros.nodes.pipeline import Pipeline, Student
 from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
+from clip2scene_ros.words import listed
+
+if TYPE_CHECKING:
+    from clip2scene_ros.student.scoring import Scorer
 
 NODE_NAME = "clip2scene_segment"
 STOP_S = 5.0
@@ -46,9 +50,9 @@ EXIT_STOP_S = 0.5
 
 def load_segmenter(config: SegmenterConfig) -> Student:
     """Load the student; torch comes with it."""
-    from clip2scene_ros.student.segmenter import Segmenter
+    from clip2scene_ros import vocabulary
 
-    return Segmenter.load(config)
+    return vocabulary.load_segmenter(config)
 
 
 class SegmentNode(LifecycleNode):
@@ -93,7 +97,7 @@ class SegmentNode(LifecycleNode):
         try:
             self._student = self._load(self.settings.segmenter)
             self._outputs = Outputs(self, self.settings.labels, self._student.class_set)
-            self._reporter.loaded = self._student.describe()
+            self._report_loaded(self._student)
         except Exception as error:  # a transition has to answer, whatever went wrong
             self._release()
             text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
@@ -159,7 +163,7 @@ class SegmentNode(LifecycleNode):
         if self._outputs is not None:
             self._outputs.destroy()
         self._outputs = self._student = None
-        self._reporter.loaded = ""
+        self._reporter.loaded, self._reporter.class_set = "", None
 
     def _autostart(self) -> None:
         self._autostart_timer.cancel()
@@ -167,10 +171,31 @@ class SegmentNode(LifecycleNode):
         if self.trigger_configure() != success or self.trigger_activate() != success:
             self.finished.set_result(self._reporter.failure or "Cannot activate")
 
-    def _apply(self, settings: SegmentNodeConfig) -> None:
-        self.settings = settings
+    def _apply(self, settings: SegmentNodeConfig, names: Collection[str]) -> None:
+        """Take new settings; other classes are made ready first, so that where they cannot be had nothing changes."""
         if self._student is not None:
+            if "segmenter.class_set" in names:
+                self._change_classes(self._student, self._student.classes(settings.segmenter.class_set))
             self._student.config = settings.segmenter
+        self.settings = settings
+
+    def _change_classes(self, student: Student, classes: Scorer) -> None:
+        """Exchange the classes between two scans. The worker does it, so that no label comes before its class set."""
+
+        def change() -> None:
+            student.set_classes(classes)
+            if self._outputs is not None:
+                self._outputs.announce(student.class_set)
+            self._report_loaded(student)
+            self.get_logger().info(f"Classes: {listed(student.class_set.names)}")
+
+        if self._pipeline is None:
+            change()
+        else:
+            self._pipeline.between_scans(change)
+
+    def _report_loaded(self, student: Student) -> None:
+        self._reporter.loaded, self._reporter.class_set = student.describe(), student.class_set
 
 
 class Stopped(BaseException):

@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file that says what it is; nothing in it is ever executed.
 
 The file holds the network's tensors under their names, in TorchSparse's layout, the class vectors under
-`class_vectors`, and one metadata entry, `clip2scene`, with the card as JSON. Everything that can be
-checked is checked on the header, before any tensor is read or any network is built.
+`class_vectors`, vectors of more words under `word_rows` where it carries such, and one metadata entry, `clip2scene`,
+with the card as JSON. Everything that can be checked is checked on the header, before any tensor is read or any
+network is built.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from clip2scene_ros.errors import BadCheckpoint, Clip2SceneError
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.student.header import TensorEntry, read_header
 from clip2scene_ros.student.networks import build_network
+from clip2scene_ros.words import spelling
 
 FORMAT = 1
 METADATA_KEY = "clip2scene"
 CLASS_VECTORS = "class_vectors"
+WORD_ROWS = "word_rows"
 LEARNED_WITH_LABELS = "none: learned with labels"
 
 
@@ -50,6 +53,9 @@ class CheckpointCard:
         versions: of the software that made it.
         created_by: the command that made it.
         intensity: how a point's intensity becomes the network's input.
+        text_sha256: hash of the text tower (`Clip.text_sha256`); empty if from no text.
+        words: M words whose vectors the checkpoint carries, so that classes can be made of them without the text tower.
+        word_rows: (M, D) float32, theirs; None where there are no words.
     """
 
     network: NetworkConfig
@@ -64,12 +70,16 @@ class CheckpointCard:
     versions: dict[str, str] = field(default_factory=dict)
     created_by: str = ""
     intensity: str = "of the first point in the voxel, 0 to 1"
+    text_sha256: str = ""
+    words: tuple[str, ...] = ()
+    word_rows: Tensor | None = None
 
     def to_json(self) -> str:
-        """Return all but the class vectors as JSON."""
+        """Return all but the vectors as JSON."""
         card = {name: getattr(self, name) for name in (*_STRINGS, *_TABLES, "temperature", "normalize")}
         network = {name: value for name, value, _ in settings_of(self.network)}
         classes = json.loads(self.class_set.to_json())
+        card |= {name: getattr(self, name) for name in ("text_sha256", "words") if getattr(self, name)}
         return json.dumps(
             {"format": FORMAT, "layout": "torchsparse", "network": network, "class_set": classes, **card},
             sort_keys=True,
@@ -107,6 +117,8 @@ def save_checkpoint(path: str | Path, network_state: Mapping[str, Tensor], card:
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network_state.items()}
     tensors[CLASS_VECTORS] = card.class_vectors.detach().cpu().float().contiguous()
+    if card.word_rows is not None:
+        tensors[WORD_ROWS] = card.word_rows.detach().cpu().float().contiguous()
     _check_tensors(path, {n: TensorEntry(str(t.dtype), tuple(t.shape)) for n, t in tensors.items()}, card)
     _check_finite(path, tensors)
     content = save(tensors, {METADATA_KEY: card.to_json()})
@@ -131,17 +143,17 @@ def load_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], CheckpointCard
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise BadCheckpoint("format", f"{path}: expected readable safetensors, but: {error}.") from error
     _check_finite(path, tensors)
-    vectors = tensors.pop(CLASS_VECTORS)
-    return tensors, _card_from(path, content, vectors)
+    vectors, word_rows = tensors.pop(CLASS_VECTORS), tensors.pop(WORD_ROWS, None)
+    return tensors, replace(card_without_vectors, class_vectors=vectors, word_rows=word_rows)
 
 
 def read_card(path: Path, metadata: Mapping[str, Any], class_vectors: Tensor) -> CheckpointCard:
-    """Return the card in the metadata of a safetensors file.
+    """Return the card in the metadata of a safetensors file that need not be a checkpoint; it carries no words.
 
     Raises:
         BadCheckpoint: `metadata`: there is none, or it is damaged.
     """
-    return _card_from(path, _read_metadata(path, metadata), class_vectors)
+    return replace(_card_from(path, _read_metadata(path, metadata), class_vectors), words=())
 
 
 def _read_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,6 +182,9 @@ def _card_from(path: Path, content: dict[str, Any], vectors: Tensor | None = Non
     wrong += [] if isinstance(network, dict) else ["network"]
     wrong += [] if type(temperature) in (int, float) and 0 < temperature < float("inf") else ["temperature"]  # type: ignore[operator]
     wrong += [] if isinstance(normalize, bool) else ["normalize"]
+    text_sha256, words = content.get("text_sha256", ""), content.get("words", [])
+    wrong += [] if isinstance(text_sha256, str) else ["text_sha256"]
+    wrong += [] if _are_words(words) else ["words"]
     if wrong or not isinstance(network, dict):
         raise BadCheckpoint(
             "metadata", f"{path}: the card lacks, or has of the wrong type or range: {', '.join(wrong)}."
@@ -181,6 +196,8 @@ def _card_from(path: Path, content: dict[str, Any], vectors: Tensor | None = Non
             class_vectors=torch.empty(0) if vectors is None else vectors,
             temperature=float(temperature),  # type: ignore[arg-type]
             normalize=bool(normalize),
+            text_sha256=text_sha256,
+            words=tuple(words),
             **strings,  # type: ignore[arg-type]
             **tables,  # type: ignore[arg-type]
         )
@@ -192,12 +209,21 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
 
 
+def _are_words(value: object) -> bool:
+    """Return whether it is a list of words, each once, however it is written."""
+    if not (isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)):
+        return False
+    return len({spelling(word) for word in value}) == len(value)
+
+
 def _check_tensors(path: Path, found: Mapping[str, TensorEntry], card: CheckpointCard) -> None:
     """Compare names, shapes and types with the card's network, which is described but not allocated."""
     with torch.device("meta"):
         network = build_network(card.network)
     expected = {name: TensorEntry(str(t.dtype), tuple(t.shape)) for name, t in network.state_dict().items()}
     expected[CLASS_VECTORS] = TensorEntry("torch.float32", (len(card.class_set), card.network.embedding_dim))
+    if card.words:
+        expected[WORD_ROWS] = TensorEntry("torch.float32", (len(card.words), card.network.embedding_dim))
     report = compare(expected, found)
     if not report.complete:
         raise BadCheckpoint("network", f"{path} does not fit its own card: {report}.")

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.config import SegmenterConfig
-from clip2scene_ros.errors import BadClassSet, BadConfig
+from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import Scan, Segmentation
 from clip2scene_ros.latency import Stopwatch
 from clip2scene_ros.student.checkpoint import CheckpointCard, file_sha256, load_checkpoint, load_weights
 from clip2scene_ros.student.networks import build_network
 from clip2scene_ros.student.points import voxel_features, within_range
-from clip2scene_ros.student.scoring import decide, vectors_of
+from clip2scene_ros.student.scoring import ClassRows, Encode, Scorer, decide, rows_of, scorer
 from clip2scene_ros.student.sparse.layers import fuse
 from clip2scene_ros.student.sparse.tensor import collate
 from clip2scene_ros.student.voxelization import Voxels, voxelize
@@ -35,7 +35,6 @@ class Segmenter:
     """Labels scans with a trained student.
 
     Attributes:
-        class_set: the C classes that `class_id` counts.
         card: what the checkpoint says of itself.
         config: settings; replacing it takes effect with the next scan (checkpoint, device, precision and
             threads excepted, which are read once).
@@ -49,6 +48,7 @@ class Segmenter:
         class_vectors: Tensor,
         config: SegmenterConfig,
         source: str = "untrained",
+        encode: Encode | None = None,
     ) -> None:
         """Make a segmenter of parts; `Segmenter.load` makes it of a checkpoint.
 
@@ -59,6 +59,7 @@ class Segmenter:
             class_vectors: (C, D) float32, one row a class.
             config: settings.
             source: what `describe` calls the weights.
+            encode: asked for the vectors of words that the checkpoint does not carry.
 
         Raises:
             BadClassSet: not one vector a class.
@@ -69,20 +70,21 @@ class Segmenter:
                 "range",
                 f"Expected `min_range_m` < `max_range_m`, but got {config.min_range_m} and {config.max_range_m}.",
             )
-        if len(class_vectors) != len(class_set):
-            raise BadClassSet("vectors", f"Expected {len(class_set)} class vectors, but got {len(class_vectors)}.")
         if config.threads:
             torch.set_num_threads(config.threads)  # torch knows one number for the whole process
-        self.class_set, self.card, self.config, self._source = class_set, card, config, source
+        self.card, self.config, self._source, self._encode = card, config, source, encode
         self._device = choose_device(config.device)
         self._dtype = torch.float16 if config.precision == "fp16" and self._device.type == "cuda" else torch.float32
         self._network = fuse(network).to(self._device, self._dtype)
-        vectors = functional.normalize(class_vectors.float(), dim=1) if card.normalize else class_vectors.float()
-        self._scorer = (vectors.T / card.temperature).contiguous().to(self._device)
+        self._scorer = scorer(ClassRows(class_set, class_vectors, (1,) * len(class_set)), card, self._device)
 
     @staticmethod
-    def load(config: SegmenterConfig) -> Segmenter:
+    def load(config: SegmenterConfig, encode: Encode | None = None) -> Segmenter:
         """Load the checkpoint and the class set that `config` names.
+
+        Args:
+            config: settings; `text` is for whoever makes `encode`.
+            encode: asked for the vectors of words that the checkpoint does not carry.
 
         Raises:
             BadCheckpoint: missing, damaged, or not fitting its own network.
@@ -93,16 +95,43 @@ class Segmenter:
         state, card = load_checkpoint(path)
         network = build_network(card.network)
         load_weights(network, state)
-        class_set = load_class_set(config.class_set) if config.class_set else card.class_set
-        vectors = vectors_of(class_set, card)
-        return Segmenter(network, card, class_set, vectors, config, f"{path.name} (sha256 {file_sha256(path)[:8]}…)")
+        source = f"{path.name} (sha256 {file_sha256(path)[:8]}…)"
+        segmenter = Segmenter(network, card, card.class_set, card.class_vectors, config, source, encode)
+        segmenter.set_classes(segmenter.classes(config.class_set))
+        return segmenter
+
+    @property
+    def class_set(self) -> ClassSet:
+        """Return the C classes that `class_id` counts."""
+        return self._scorer.class_set
+
+    def classes(self, wanted: str) -> Scorer:
+        """Return what `set_classes` needs to tell other classes apart; this may take time, and changes nothing.
+
+        Args:
+            wanted: as the setting `class_set`: a name, a path or words; empty means the checkpoint's own.
+
+        Raises:
+            BadClassSet: unknown, malformed, or with classes that the checkpoint has no vectors for.
+            Clip2SceneError: the text tower cannot be had, or is not the checkpoint's.
+        """
+        rows = (
+            rows_of(load_class_set(wanted), self.card, self._encode)
+            if wanted
+            else ClassRows(self.card.class_set, self.card.class_vectors, (1,) * len(self.card.class_set))
+        )
+        return scorer(rows, self.card, self._device)
+
+    def set_classes(self, classes: Scorer) -> None:
+        """Tell these classes apart from the next scan on; one that another thread is labelling keeps the old ones."""
+        self._scorer = classes
 
     def segment(self, scan: Scan) -> Segmentation:
         """Label every point of a scan, in its order.
 
         Points that are not finite or out of range come out as class 255, probability 0, entropy 1, and
-        so do points less probable than `min_probability`. Equal scans give equal bits on one machine.
-        Where the GPU's memory does not suffice, the nearer half of the range is tried, once.
+        so do points less probable than `min_probability` and those that fit an absorber best. Equal scans give
+        equal bits on one machine. Where the GPU's memory does not suffice, the nearer half of the range is tried, once.
 
         Returns:
             N labels; `processing_ms` has `preprocess`, `inference`, `postprocess` and `total`.
@@ -120,7 +149,7 @@ class Segmenter:
 
     @torch.inference_mode()
     def _segment(self, scan: Scan, max_range_m: float) -> Segmentation:
-        watch = Stopwatch()
+        watch, classes = Stopwatch(), self._scorer  # read once: another thread may exchange it
         result = Segmentation.unknown(len(scan))
         # 1. Only finite points within range can be labelled.
         kept = within_range(scan.points, self.config.min_range_m, max_range_m)
@@ -129,10 +158,10 @@ class Segmenter:
         feats = voxel_features(scan.intensity[kept], voxels, self.card.network.in_channels)
         watch.lap("preprocess")
         # 3. The network gives every voxel a vector, and its nearness to the class vectors is its score.
-        scores = self._score(voxels, feats)
+        scores = self._score(voxels, feats, classes)
         watch.lap("inference")
         # 4. Scores become a class, its probability and how undecided the choice is.
-        class_id, probability, entropy = decide(scores, self.config.min_probability)
+        class_id, probability, entropy = decide(scores, self.config.min_probability, len(classes.class_set))
         # 5. Every point takes what its voxel got.
         voxel = voxels.inverse.numpy()
         result.class_id[kept] = class_id[voxel]
@@ -150,15 +179,15 @@ class Segmenter:
             f"{self.class_set.name}; {self.card.notice}"
         )
 
-    def _score(self, voxels: Voxels, feats: Tensor) -> Tensor:
-        """Return (V, C) float32 scores on the CPU."""
+    def _score(self, voxels: Voxels, feats: Tensor, classes: Scorer) -> Tensor:
+        """Return (V, K) float32 scores on the CPU, of the classes and of what absorbs."""
         if not len(voxels):
-            return torch.zeros(0, len(self.class_set))
+            return torch.zeros(0, len(classes.sizes))
         tensor = collate([voxels.coords], [feats.to(self._dtype)]).to(self._device)
         features: Tensor = self._network(tensor).float()
         if self.card.normalize:
             features = functional.normalize(features, dim=1)
-        return (features @ self._scorer).cpu()
+        return classes.scores(features).cpu()
 
 
 def choose_device(name: str) -> torch.device:

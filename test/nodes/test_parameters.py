@@ -96,7 +96,7 @@ def changing(node_with):
     node = node_with()
     state = {"settings": declare(node, SegmentNodeConfig())}
     node.add_on_set_parameters_callback(
-        on_change(lambda: state["settings"], lambda new: state.__setitem__("settings", new))
+        on_change(lambda: state["settings"], lambda new, names: state.__setitem__("settings", new))
     )
     return node, state
 

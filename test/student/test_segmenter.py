@@ -288,11 +288,11 @@ def test_a_full_gpu_is_answered_with_the_nearer_half():
     segmenter = untrained(config=replace(CONFIG, max_range_m=40.0))[0]
     scan, score, calls = street(), segmenter._score, []
 
-    def full_once(voxels, feats):
+    def full_once(voxels, feats, classes):
         calls.append(len(voxels))
         if len(calls) == 1:
             raise torch.cuda.OutOfMemoryError("full")
-        return score(voxels, feats)
+        return score(voxels, feats, classes)
 
     segmenter._score = full_once
     result = segmenter.segment(scan)
