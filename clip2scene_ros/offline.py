@@ -19,6 +19,7 @@ from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, cloud_message, stamp_of, string_message
 from clip2scene_ros.io.pointcloud import pack, pack_rgb, parse, unpack_labels
 from clip2scene_ros.metrics import confusion, distance_bands
+from clip2scene_ros.words import claims
 
 LABELS = "/clip2scene_segment/labels"
 LABELS_RGB = "/clip2scene_segment/labels_rgb"
@@ -199,7 +200,8 @@ def evaluate_bag(
 ) -> Evaluation:
     """Segment every scan of an open bag and score the labels against the bag's ground truth.
 
-    Ground truth is matched to the segmenter's classes by name; points of classes it does not know are ignored.
+    Ground truth is matched to the segmenter's classes by name, else by their words; points of classes that none of
+    them, or several, mean are ignored.
     The bag is one scene, under its file name.
 
     Raises:
@@ -279,9 +281,9 @@ def _class_ids(bag: BagReader, class_set: ClassSet) -> Array:
     """Return (256,) uint8: the bag's ground-truth class id -> class id in `class_set`, 255 where it has no such."""
     table = np.full(256, UNKNOWN, dtype=np.uint8)
     truth = bag.class_set() or class_set
-    for i, name in enumerate(truth.names):
-        if name in class_set.names:
-            table[i] = class_set.index(name)
+    for i, mine in enumerate(claims(class_set, truth)):
+        if len(mine) == 1:
+            table[i] = mine[0]
     if (table == UNKNOWN).all():
         raise BadBag(
             "class_set",

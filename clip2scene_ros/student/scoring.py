@@ -61,7 +61,7 @@ class Scorer:
         scores = features @ self.weights
         if scores.shape[1] == len(self.sizes):
             return scores
-        return torch.stack([each.amax(1) for each in scores.split(self.sizes, 1)], 1)
+        return torch.stack([each.amax(1) for each in scores.split_with_sizes(self.sizes, 1)], 1)
 
 
 def scorer(rows: ClassRows, card: CheckpointCard, device: torch.device) -> Scorer:
