@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.classes import OUTDOOR_ABSORBERS, ClassSet
 from clip2scene_ros.errors import BadClassSet
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.student.checkpoint import LEARNED_WITH_LABELS, CheckpointCard
@@ -164,7 +164,8 @@ def _word_rows(class_set: ClassSet, card: CheckpointCard, encode: Encode | None)
             f"{listed(owner)}; the checkpoint carries {listed(card.words) or 'no words'}, by text model "
             f"{card.text_model}. For other words set `text` to that text model.",
         )
-    left_out = [word for word in owner if word not in table]
+    # Sky and the like come with every list of words; that a LiDAR's student lacks them is worth no line.
+    left_out = [word for word in owner if word not in table and word not in OUTDOOR_ABSORBERS]
     if left_out:
         log.warning("The checkpoint has no vectors for these words, they are left out: %s.", listed(left_out))
     groups = groups if groups[-1] else groups[:-1]

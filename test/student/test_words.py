@@ -1,4 +1,4 @@
-"""Classes in one's own words, of a student that learned with labels: groups of its classes, and what is none of them."""
+"""Classes in one's own words, of a student that learned with labels: groups of its classes, and what is none."""
 
 from __future__ import annotations
 
@@ -190,7 +190,11 @@ def test_a_list_is_exchanged_between_scans_and_a_scan_is_of_one_list(segmenter, 
 @pytest.mark.parametrize(
     ("wanted", "reason", "said"),
     [
-        ("car; whale", "no_vectors", ["for whale:", "learned with labels", "car (van)", "driveable surface (road, stre"]),
+        (
+            "car; whale",
+            "no_vectors",
+            ["for whale:", "learned with labels", "car (van)", "driveable surface (road, stre"],
+        ),
         ("fence; building", "ambiguous", ["`fence` and `building` both mean its `manmade`"]),
         ("car; van", "no_vectors", ["for van:"]),
         ("Car; car", "ambiguous", ["'car' is in both `Car` and `car`"]),
