@@ -436,3 +436,48 @@ def test_every_extra_that_an_error_names_exists(project: Path) -> None:
     setup = configparser.ConfigParser()
     setup.read(project / "setup.cfg")
     assert set(terminal.EXTRAS.values()) <= set(setup["options.extras_require"])
+
+
+# ---- classes in one's own words
+
+
+def test_segment_takes_classes_in_ones_own_words(street: Path, student: Path, tmp_path: Path) -> None:
+    from clip2scene_ros.classes import load_class_set, parse_words
+    from clip2scene_ros.io.pointcloud import unpack_labels
+    from clip2scene_ros.offline import CLASS_SET
+
+    words, world = "road, street; Car, truck, bus", load_class_set("world")
+    renamed = [1 if name in ("car", "truck", "bus") else 255 for name in world.names] + [255] * 241
+    renamed[world.index("driveable surface")] = 0
+    labels = {}
+    for name, options in (("own", ()), ("mine", ("--classes", words))):
+        out = tmp_path / f"{name}.mcap"
+        run = clip2scene("segment", street, "--out", out, "--checkpoint", student, *options)
+        assert run.returncode == 0, run.stderr
+        with BagReader(out) as bag:
+            labels[name] = [unpack_labels(message)[1].class_id.tolist() for _, message in bag.messages(LABELS)]
+            said = [message.data for _, message in bag.messages(CLASS_SET)]
+    assert said == [parse_words(words).to_json()]
+    assert labels["mine"] == [[renamed[i] for i in scan] for scan in labels["own"]]
+
+
+@pytest.mark.parametrize("command", ["segment", "evaluate"])
+def test_words_that_the_student_does_not_know_are_named_and_nothing_is_written(
+    command: str, street: Path, student: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mcap"
+    run = clip2scene(command, street, "--out", out, "--checkpoint", student, "--classes", "road; whale; car")
+    assert_one_line_error(run, terminal.BAD_INPUT, "whale", "learned with labels", "driveable surface (road, street)")
+    assert not out.exists()
+
+
+def test_evaluate_scores_words_against_the_classes_that_they_mean(street: Path, student: Path, tmp_path: Path) -> None:
+    iou = {}
+    for name, options in (("own", ()), ("mine", ("--classes", "street; building, pole; Car"))):
+        run = clip2scene("evaluate", street, "--out", tmp_path / name, "--checkpoint", student, *options)
+        assert run.returncode == 0, run.stderr
+        iou[name] = read_report(tmp_path / name / "report.json")["iou"]
+    assert list(iou["mine"]) == ["street", "building", "Car"]
+    for mine, own in (("street", "driveable surface"), ("building", "manmade")):  # all that the street's truth has
+        assert iou["mine"][mine] == iou["own"][own] is not None
+    assert max(iou["mine"]["street"], iou["mine"]["building"]) > 0
