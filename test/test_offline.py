@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_street import START_NS, STEP_NS, scan_and_labels, write_street
 
-from clip2scene_ros.classes import ClassSet, load_class_set
+from clip2scene_ros.classes import ClassSet, load_class_set, parse_words
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.frame import Frame, Scan, Segmentation
 from clip2scene_ros.io.bags import BagReader, BagWriter, stamp_of, string_message
@@ -216,6 +216,22 @@ def test_ground_truth_of_another_class_set_is_matched_by_name(tmp_path: Path) ->
         result = evaluate_bag(bag, KnownStudent(nuscenes))
     assert nuscenes.index("manmade") != WALL
     assert iou(result.matrix)[nuscenes.index("manmade")] == pytest.approx(slow_iou(WALL, 6))
+
+
+def test_ground_truth_meets_classes_in_ones_own_words(tmp_path: Path) -> None:
+    from clip2scene_ros.metrics import iou
+
+    student = KnownStudent()
+    student.class_set, student._road, student._wall = parse_words("Road, street; building, fence; car"), 0, 1
+    with BagReader(write_street(tmp_path / "a.mcap")) as bag:
+        result = evaluate_bag(bag, student)
+    assert iou(result.matrix)[1] == pytest.approx(slow_iou(WALL, 6))
+    assert iou(result.matrix)[1] > 0.1
+    student.class_set = parse_words("road; building; fence")  # two that mean one: neither can be told to be right
+    with BagReader(tmp_path / "a.mcap") as bag:
+        matrix = evaluate_bag(bag, student).matrix
+    assert matrix[0].sum() > 0
+    assert matrix[1:].sum() == 0
 
 
 def test_evaluation_refuses_a_bag_without_ground_truth_and_one_of_foreign_classes(tmp_path: Path) -> None:
