@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rclpy
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
@@ -26,6 +27,7 @@ from sensor_msgs.msg import PointCloud2
 
 from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.nodes.background import meanwhile, take_all
 from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.diagnostics import Reporter
 from clip2scene_ros.nodes.ledger import Ledger
@@ -36,9 +38,6 @@ from clip2scene_ros.nodes.parameters import declare, on_change, unknown_override
 from clip2scene_ros.nodes.pipeline import Pipeline, Student
 from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
 from clip2scene_ros.words import listed
-
-if TYPE_CHECKING:
-    from clip2scene_ros.student.scoring import Scorer
 
 NODE_NAME = "clip2scene_segment"
 STOP_S = 5.0
@@ -175,12 +174,18 @@ class SegmentNode(LifecycleNode):
         """Take new settings; other classes are made ready first, so that where they cannot be had nothing changes."""
         if self._student is not None:
             if "segmenter.class_set" in names:
-                self._change_classes(self._student, self._student.classes(settings.segmenter.class_set))
+                self._change_classes(self._student, settings.segmenter.class_set)
             self._student.config = settings.segmenter
         self.settings = settings
 
-    def _change_classes(self, student: Student, classes: Scorer) -> None:
+    def _change_classes(self, student: Student, wanted: str) -> None:
         """Exchange the classes between two scans. The worker does it, so that no label comes before its class set."""
+        pipeline, subscription = self._pipeline, self._subscription
+        if pipeline is None or subscription is None:
+            classes = student.classes(wanted)
+        else:
+            clouds = partial(take_all, subscription, pipeline.receive)
+            classes = meanwhile(lambda: student.classes(wanted), clouds, self.context.ok)
 
         def change() -> None:
             student.set_classes(classes)
@@ -189,10 +194,10 @@ class SegmentNode(LifecycleNode):
             self._report_loaded(student)
             self.get_logger().info(f"Classes: {listed(student.class_set.names)}")
 
-        if self._pipeline is None:
+        if pipeline is None:
             change()
         else:
-            self._pipeline.between_scans(change)
+            pipeline.between_scans(change)
 
     def _report_loaded(self, student: Student) -> None:
         self._reporter.loaded, self._reporter.class_set = student.describe(), student.class_set

@@ -22,6 +22,7 @@ from clip2scene_ros.classes import load_class_set, parse_words
 from clip2scene_ros.config import SegmentNodeConfig
 from clip2scene_ros.frame import Segmentation
 from clip2scene_ros.io.pointcloud import parse, unpack_labels
+from clip2scene_ros.nodes.background import meanwhile
 from clip2scene_ros.nodes.ledger import Ledger
 from clip2scene_ros.nodes.pipeline import Pipeline
 from clip2scene_ros.nodes.process import start_node
@@ -154,6 +155,59 @@ def test_a_file_is_read_again_when_it_is_set_again(context: Context, tiny_checkp
     assert list(node._student.class_set.names) == ["bus", "tree"]
     node.close()
     node.destroy_node()
+
+
+# ---- classes that take their time, and the end of the node meanwhile
+
+
+class SlowStudent(Segmenter):
+    """Makes classes ready when it is told to."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        config = SegmenterConfig(checkpoint=str(checkpoint), threads=1)
+        self.__dict__.update(Segmenter.load(config).__dict__)
+        self.asked, self.ready = threading.Event(), threading.Event()
+
+    def classes(self, wanted: str):
+        self.asked.set()
+        assert self.ready.wait(WAIT_S)
+        return super().classes(wanted)
+
+
+def test_scans_are_labelled_while_classes_are_made_ready(
+    context: Context, listen: Callable[..., Listener], spin, tiny_checkpoint: Path
+):
+    student = SlowStudent(tiny_checkpoint)
+    node, listener = SegmentNode(lambda config: student, context=context), listen()
+    spin(node)
+    listener.meet()
+    setter = listener.node.create_client(SetParameters, f"{PREFIX}/set_parameters")
+    assert setter.wait_for_service(WAIT_S)
+    parameter = Parameter("segmenter.class_set", value=WORDS).to_parameter_msg()
+    future = setter.call_async(SetParameters.Request(parameters=[parameter]))
+    assert student.asked.wait(WAIT_S)
+    for k in range(1, 6):
+        listener.send(cloud((100 + k) * SECOND, points=2000))
+        until(lambda k=k: len(listener.labels) == k, f"labels of scan {k}, though the classes are not ready")
+    assert not future.done()
+    assert node._ledger.account(0).dropped == {}
+    student.ready.set()
+    until(future.done, "the answer")
+    assert future.result().results[0].successful
+    until(lambda: len(listener.class_sets) == 2, "the class set")
+    node.close()
+
+
+def test_the_end_of_the_node_does_not_wait_for_classes():
+    go_on, alive = threading.Event(), iter([True, True, False])
+    with pytest.raises(InterruptedError):
+        meanwhile(lambda: go_on.wait(WAIT_S), lambda: None, lambda: next(alive))
+    go_on.set()
+
+
+def test_what_goes_wrong_in_the_background_is_raised_in_the_foreground():
+    with pytest.raises(ZeroDivisionError):
+        meanwhile(lambda: 1 // 0, lambda: None, lambda: True)
 
 
 # ---- the node in a process of its own, over DDS
