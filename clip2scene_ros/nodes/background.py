@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from rclpy.subscription import Subscription
 
 Result = TypeVar("Result")
+THREAD = "segment-background"
 POLL_S = 0.005
 """How long a cloud may lie before it is looked for: little against a LiDAR's period."""
 
@@ -39,12 +40,17 @@ def meanwhile(work: Callable[[], Result], attend: Callable[[], None], alive: Cal
 
     finished = threading.Event()
     done.add_done_callback(lambda _: finished.set())
-    threading.Thread(target=run, name="segment-background", daemon=True).start()
+    threading.Thread(target=run, name=THREAD, daemon=True).start()
     while not finished.wait(POLL_S):
         if not alive():
             raise InterruptedError("The node ended before the change was ready.")
         attend()
     return done.result()
+
+
+def at_work() -> bool:
+    """Return whether work that was left alone still goes on."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def take_all(subscription: Subscription[Any], receive: Callable[[Any, Any], None]) -> None:

@@ -27,7 +27,7 @@ from sensor_msgs.msg import PointCloud2
 
 from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
-from clip2scene_ros.nodes.background import meanwhile, take_all
+from clip2scene_ros.nodes.background import at_work, meanwhile, take_all
 from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.diagnostics import Reporter
 from clip2scene_ros.nodes.ledger import Ledger
@@ -149,7 +149,7 @@ class SegmentNode(LifecycleNode):
         ended = self._stop(EXIT_STOP_S)
         if ended:  # else the worker still uses the publishers
             self._release()
-        return ended
+        return ended and not at_work()
 
     def _stop(self, timeout_s: float) -> bool:
         if self._subscription is not None:

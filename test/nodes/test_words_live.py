@@ -17,17 +17,20 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import PointCloud2
+from small_text_student import small_clip, write_text_student
 
 from clip2scene_ros.classes import load_class_set, parse_words
 from clip2scene_ros.config import SegmentNodeConfig
+from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.frame import Segmentation
 from clip2scene_ros.io.pointcloud import parse, unpack_labels
-from clip2scene_ros.nodes.background import meanwhile
+from clip2scene_ros.nodes.background import at_work, meanwhile
 from clip2scene_ros.nodes.ledger import Ledger
 from clip2scene_ros.nodes.pipeline import Pipeline
 from clip2scene_ros.nodes.process import start_node
 from clip2scene_ros.nodes.segment import SegmentNode
 from clip2scene_ros.student.segmenter import Segmenter, SegmenterConfig
+from clip2scene_ros.vocabulary import load_segmenter
 
 SECOND = 10**9
 WAIT_S = 20.0
@@ -202,7 +205,9 @@ def test_the_end_of_the_node_does_not_wait_for_classes():
     go_on, alive = threading.Event(), iter([True, True, False])
     with pytest.raises(InterruptedError):
         meanwhile(lambda: go_on.wait(WAIT_S), lambda: None, lambda: next(alive))
+    assert at_work()  # so that the process must end without taking Python apart
     go_on.set()
+    until(lambda: not at_work(), "the work's end")
 
 
 def test_what_goes_wrong_in_the_background_is_raised_in_the_foreground():
@@ -325,3 +330,37 @@ def test_a_node_starts_with_the_words_it_is_given(listen: Callable[..., Listener
         listener.send(cloud(SECOND, points=2000))
         until(lambda: listener.labels, "labels")
         assert set(labels_of(listener.labels[0]).tolist()) <= {0, 1, 2, 255}
+
+
+def test_a_student_of_text_gets_new_words_by_its_text_tower(
+    listen: Callable[..., Listener], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from clip2scene_ros.teacher.clip import save_clip
+    from clip2scene_ros.teacher.openclip import open_clip
+
+    try:
+        open_clip()
+    except BadTeacher as error:
+        pytest.skip(f"open_clip cannot be imported (extra `clip`): {error.__cause__}")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where vectors are cached
+    clip, sent = small_clip("small"), cloud(SECOND, points=2000)
+    checkpoint = write_text_student(tmp_path / "student.safetensors", clip, parse(sent))
+    save_clip(tmp_path / "clip.safetensors", clip.model, clip.card)
+    text = {"segmenter.text": str(tmp_path / "clip.safetensors"), "diagnostics.period_s": 0.1}
+    with start_node({**tiny(checkpoint), **text}) as running:
+        listener = listen()
+        listener.meet()
+        operator = Operator(listener)
+        assert operator.put("street, road; car") == (True, "")
+        assert operator.put("tree; person, car") == (True, "")
+        assert not operator.put("Tree; tree")[0]
+        operator.label_one()
+        until(lambda: int(listener.report["labelled"]) >= len(operator.sent), "the last report")
+        assert (listener.report["dropped"], listener.report["lost_before_arrival"]) == ("0", "0")
+        running.check()
+    names = [[c["name"] for c in json.loads(text)["classes"]] for text in listener.class_sets]
+    assert names == [["car", "tree", "road"], ["street", "car"], ["tree", "person"]]
+    config = SegmenterConfig(checkpoint=str(checkpoint), text=text["segmenter.text"], class_set="tree; person, car")
+    expected = load_segmenter(config).segment(parse(operator.sent[-1])).class_id
+    assert alike(labels_of(listener.labels[-1]), expected)
+    assert len(set(expected.tolist())) > 1

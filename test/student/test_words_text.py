@@ -8,38 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_text_student import CARRIED, SIZE, UNCACHED, VOCABULARY, small_clip, text_student
 from test_segmenter import CONFIG, same, street
 
-from clip2scene_ros.classes import load_class_set, parse_class_set, parse_words
-from clip2scene_ros.config import NetworkConfig, TextConfig
+from clip2scene_ros.classes import load_class_set, parse_words
 from clip2scene_ros.errors import BadCheckpoint, BadClassSet, BadConfig, BadTeacher
-from clip2scene_ros.student.checkpoint import CheckpointCard, load_checkpoint, save_checkpoint
-from clip2scene_ros.student.networks import build_network
-from clip2scene_ros.student.points import voxel_features
+from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.student.scoring import decide, rows_of, scorer
 from clip2scene_ros.student.segmenter import Segmenter
-from clip2scene_ros.student.sparse.tensor import collate
-from clip2scene_ros.student.voxelization import voxelize
-from clip2scene_ros.teacher.clip import Clip, ClipCard, build_clip, load_clip, save_clip
+from clip2scene_ros.teacher.clip import Clip, load_clip, save_clip
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.teacher.text import WordRows, class_vectors, encode_words, save_rows
-from clip2scene_ros.teacher.tokenizer import WordTokenizer
 from clip2scene_ros.vocabulary import TextTower, carry, load_segmenter
-
-VOCABULARY = ("a", "photo", "of", "the", "car", "van", "road", "street", "sky", "person", "tree", "in", "scene")
-UNCACHED = TextConfig(cache="")
-CARRIED = ("road", "street", "Car", "van", "sky")
-SIZE = 16
-
-
-def small_clip(name: str, vocabulary: tuple[str, ...] = VOCABULARY) -> Clip:
-    architecture = {
-        "embed_dim": SIZE,
-        "vision_cfg": {"image_size": 32, "patch_size": 16, "width": 16, "layers": 1, "head_width": 8},
-        "text_cfg": {"context_length": 12, "vocab_size": len(vocabulary) + 4, "width": 16, "heads": 2, "layers": 1},
-    }
-    card = ClipCard(name, architecture, vocabulary=vocabulary)
-    return Clip(build_clip(architecture).eval(), WordTokenizer(vocabulary, 12), card)
 
 
 @pytest.fixture(scope="module")
@@ -62,27 +42,9 @@ def folder(clip: Clip, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_rows(folder / "rows.safetensors", words)
     save_rows(folder / "rows_of_other.safetensors", replace(words, model="other"))
     save_rows(folder / "rows_of_8.safetensors", WordRows(words.words, words.rows[..., :8], words.model))
-    network_config = NetworkConfig(width=0.25, embedding_dim=SIZE)
-    torch.manual_seed(0)
-    network = build_network(network_config)
-    voxels = voxelize(street().points, network_config.voxel_size_m)
-    with torch.no_grad():  # centred, or an untrained head gives every voxel the same class
-        features = network.eval()(collate([voxels.coords], [voxel_features(street().intensity, voxels, 1)]))
-        network.head.bias -= features.mean(0)
-    own = parse_class_set({"name": "own", "classes": [{"name": "car"}, {"name": "tree"}, {"name": "road"}]}, "")
-    card = CheckpointCard(
-        network_config,
-        own,
-        carry(own.names, clip, UNCACHED),
-        text_model="small",
-        text_sha256=clip.text_sha256,
-        temperature=0.01,
-        words=CARRIED,
-        word_rows=carry(CARRIED, clip, UNCACHED),
-        notice="a test",
-    )
-    save_checkpoint(folder / "student.safetensors", network.state_dict(), card)
-    save_checkpoint(folder / "bare.safetensors", network.state_dict(), replace(card, words=(), word_rows=None))
+    state, card = text_student(clip, street())
+    save_checkpoint(folder / "student.safetensors", state, card)
+    save_checkpoint(folder / "bare.safetensors", state, replace(card, words=(), word_rows=None))
     return folder
 
 
