@@ -11,6 +11,7 @@ from clip2scene_ros.errors import BadCloud, BadConfig
 from clip2scene_ros.io.bag_frames import CLOUD
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.pointcloud import parse
+from clip2scene_ros.words import listed
 
 DATATYPES = {1: "int8", 2: "uint8", 3: "int16", 4: "uint16", 5: "int32", 6: "uint32", 7: "float32", 8: "float64"}
 """sensor_msgs/PointField datatypes."""
@@ -105,6 +106,10 @@ def _described(name: str, value: Any) -> list[str]:  # noqa: ANN401 - a card's f
     if is_dataclass(value) and not isinstance(value, type):
         inner = ", ".join(f"{f.name} {getattr(value, f.name)}" for f in fields(value))
         return [f"  {name}: {inner}"]
+    if value is None or value == ():
+        return []
+    if isinstance(value, tuple):
+        return [f"  {name}: {listed(value)}"]
     if hasattr(value, "shape"):
         return [f"  {name}: {' x '.join(map(str, value.shape))} numbers"]
     return [f"  {name}: {value}"]

@@ -12,6 +12,7 @@ from small_text_student import CARRIED, SIZE, UNCACHED, VOCABULARY, small_clip, 
 from test_segmenter import CONFIG, same, street
 
 from clip2scene_ros.classes import load_class_set, parse_words
+from clip2scene_ros.describe import describe
 from clip2scene_ros.errors import BadCheckpoint, BadClassSet, BadConfig, BadTeacher
 from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.student.scoring import decide, rows_of, scorer
@@ -109,6 +110,9 @@ def test_carried_words_come_back_from_the_file(clip: Clip, folder: Path):
     _, card = load_checkpoint(folder / "student.safetensors")
     assert (card.words, card.text_sha256) == (CARRIED, clip.text_sha256)
     assert torch.equal(card.word_rows, encode_words(clip, CARRIED, UNCACHED).means(known(clip)))
+    told = describe(folder / "student.safetensors")
+    assert "words: road, street, Car, van, sky\n" in told
+    assert "word_rows: 5 x 16 numbers" in told
     _, bare = load_checkpoint(folder / "bare.safetensors")
     assert (bare.words, bare.word_rows) == ((), None)
 
