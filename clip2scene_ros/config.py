@@ -225,6 +225,47 @@ class TextConfig:
     cache: str = setting("~/.cache/clip2scene_ros/text", "folder of text embeddings made before; empty keeps none")
 
 
+THINGS = (
+    "car, van, truck, lorry, bus, trailer, construction vehicle, excavator, other-vehicle, other vehicle, tram, train, "
+    "motorcycle, scooter, bicycle, bike, pedestrian, person, people, rider, bicyclist, cyclist, motorcyclist, animal"
+)
+FLAT = (
+    "driveable surface, road, street, lane, lane-marking, parking, crosswalk, sidewalk, pavement, other flat, "
+    "other-ground, ground, floor, terrain, grass, lawn, dirt"
+)
+
+
+@dataclass(frozen=True)
+class LabelerConfig:
+    """How what a teacher sees in images becomes labels of points."""
+
+    point_time: bool = setting(
+        True, "points with a time are moved to the scan's stamp; false where the driver has done that already"
+    )
+    visibility: bool = setting(True, "points hidden behind nearer ones get no label from an image that shows those")
+    absorbers: str = setting(
+        "removed",
+        "a LiDAR meets no sky: the best class counts; `compete` leaves such points unknown",
+        choices=("removed", "compete"),
+    )
+    vote: str = setting(
+        "mean",
+        "of the cameras' and sweeps' probabilities; `log` of their logarithms; `first` asks one camera, as a control",
+        choices=("mean", "log", "first"),
+    )
+    range_weight: bool = setting(False, "of several votes the nearer counts more")
+    incidence_weight: bool = setting(False, "of several votes the one from straight ahead counts more")
+    confidence_weight: bool = setting(False, "of several votes the surer counts more")
+    sweeps: int = setting(0, "scans before and after that vote for what stands still; all are held", low=0, high=50)
+    things: str = setting(THINGS, "classes with one of these words may move: their votes stay in their own scan")
+    ground: bool = setting(False, "what lies on the ground is flat, what stands on it is not")
+    flat: str = setting(FLAT, "classes with one of these words are flat")
+    clusters: bool = setting(False, "things that hang together above the ground take the class of their majority")
+    keep: float = setting(1.0, "the surest share of each class in a scan keeps its label", low=0.0, high=1.0)
+    keep_at_least: int = setting(50, "points of each class that keep it whatever that share is", low=0, high=1_000_000)
+    min_confidence: float = setting(0.0, "points less sure than this come out unknown", low=0.0, high=1.0)
+
+
 def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
     """Yield `(dotted_name, value, field)` of every leaf setting, depth first, in order of declaration."""
     for f in fields(config):  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""What geometry knows about classes: the ground is flat, a thing is of one class, the surest labels are kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import LabelerConfig
+from clip2scene_ros.frame import UNKNOWN, Array, PseudoLabels
+from clip2scene_ros.teacher.voxels import components, sums
+
+CLUSTER_M = 0.4
+"""Returns this near to each other hang together."""
+CLUSTER_POINTS = 5
+WIDEST_M = 12.0
+"""What hangs together over a longer way is a row of houses, not a thing."""
+MAJORITY = 0.6
+"""Share of the opinions that a class needs to speak for a whole thing."""
+
+
+def classes_of(class_set: ClassSet, words: str) -> Array:
+    """Return (C,) bool: the class's name or one of its words is among these, which are separated by commas."""
+    wanted = {" ".join(word.split()).lower() for word in words.split(",")}
+    return np.array([bool(wanted & {w.lower() for w in (c.name, *c.prompts)}) for c in class_set.classes])
+
+
+def flat_on_ground(chances: Array, ground: Array, flat: Array) -> Array:
+    """Return (N, C) chances with those of classes struck out that cannot be: flat ones above ground, others on it.
+
+    A side on which no class is left, because the class set has none or the teacher none in mind, is not touched.
+
+    Args:
+        chances: (N, C) that sum to 1, or zeros.
+        ground: (N,) bool.
+        flat: (C,) bool.
+    """
+    allowed = np.where(ground[:, None] == flat, chances, np.float32(0))
+    left = allowed.sum(axis=1, keepdims=True)
+    ruled: Array = np.where(left > 0, allowed / np.maximum(left, np.float32(1e-12)), chances)
+    return ruled
+
+
+def by_cluster(chances: Array, points: Array, ground: Array) -> Array:
+    """Return (N, C) chances in which all points of a thing have the mean of theirs, where it is clear.
+
+    Args:
+        chances: (N, C) that sum to 1, or zeros where nothing is known; such points take their thing's.
+        points: (N, 3) [m].
+        ground: (N,) bool; ground belongs to no thing.
+    """
+    standing = np.flatnonzero(~ground & np.isfinite(points).all(axis=1))
+    if not len(standing):
+        return chances
+    where = points[standing]
+    thing = components(where, CLUSTER_M)
+    count = int(thing.max()) + 1
+    known = chances[standing].any(axis=1, keepdims=True)
+    size = np.full((2, count, 3), [[[np.inf]], [[-np.inf]]], np.float32)
+    np.minimum.at(size[0], thing, where)
+    np.maximum.at(size[1], thing, where)
+    total = sums(np.concatenate([chances[standing], known], axis=1), thing, count)
+    mean = total[:, :-1] / np.maximum(total[:, -1:], 1)
+    enough = (total[:, -1] >= CLUSTER_POINTS) & ((size[1] - size[0]).max(axis=1) < WIDEST_M)
+    clear = np.asarray(enough & (mean.max(axis=1) > MAJORITY))
+    ruled: Array = chances.copy()
+    ruled[standing] = np.where(clear[thing, None], mean[thing], chances[standing])
+    return ruled
+
+
+def surest(class_id: Array, confidence: Array, config: LabelerConfig) -> PseudoLabels:
+    """Return the labels of which each class keeps its surest points; the others become unknown.
+
+    Args:
+        class_id: (N,) uint8, 255 unknown.
+        confidence: (N,) float32.
+        config: `keep`, `keep_at_least` and `min_confidence` are read.
+    """
+    kept = (class_id != UNKNOWN) & (confidence >= config.min_confidence)
+    if config.keep < 1.0:
+        for label in np.unique(class_id[kept]):
+            mine = np.flatnonzero(kept & (class_id == label))
+            count = max(round(config.keep * len(mine)), config.keep_at_least)
+            kept[mine[np.argsort(-confidence[mine], kind="stable")[count:]]] = False
+    unknown = np.uint8(UNKNOWN)
+    return PseudoLabels(np.where(kept, class_id, unknown), np.where(kept, confidence, np.float32(0)))
