@@ -226,12 +226,12 @@ class TextConfig:
 
 
 THINGS = (
-    "car, van, truck, lorry, bus, trailer, construction vehicle, excavator, other-vehicle, other vehicle, tram, train, "
-    "motorcycle, scooter, bicycle, bike, pedestrian, person, people, rider, bicyclist, cyclist, motorcyclist, animal"
+    "car, van, truck, lorry, bus, trailer, construction vehicle, excavator, other vehicle, tram, train, motorcycle, "
+    "scooter, bicycle, bike, pedestrian, person, people, rider, bicyclist, cyclist, motorcyclist, animal"
 )
 FLAT = (
-    "driveable surface, road, street, lane, lane-marking, parking, crosswalk, sidewalk, pavement, other flat, "
-    "other-ground, ground, floor, terrain, grass, lawn, dirt"
+    "driveable surface, road, street, lane, lane marking, parking, crosswalk, sidewalk, pavement, other flat, "
+    "other ground, ground, floor, terrain, grass, lawn, dirt"
 )
 
 

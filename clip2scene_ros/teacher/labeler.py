@@ -19,7 +19,7 @@ from clip2scene_ros.config import LabelerConfig
 from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, PseudoLabels
 from clip2scene_ros.geometry import compose, invert
-from clip2scene_ros.teacher.ground import on_ground
+from clip2scene_ros.teacher.ground import heights
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.rules import by_cluster, classes_of, flat_on_ground, surest
 from clip2scene_ros.teacher.teachers import PixelClasses, Teacher
@@ -128,9 +128,9 @@ class Labeler:
             chances = _without_absorbers(chances)
         chances = chances[:, :-1]
         if config.ground or config.clusters:
-            ground = on_ground(now.points)
-            chances = flat_on_ground(chances, ground, self._flat) if config.ground and self._flat.any() else chances
-            chances = by_cluster(chances, now.points, ground) if config.clusters else chances
+            height = heights(now.points)
+            chances = flat_on_ground(chances, height, self._flat) if config.ground and self._flat.any() else chances
+            chances = by_cluster(chances, now.points, height) if config.clusters else chances
         unknown = ~chances.any(axis=1) | (absorbed & (config.absorbers == "compete"))
         class_id = np.where(unknown, UNKNOWN, chances.argmax(axis=1)).astype(np.uint8)
         confidence = np.where(unknown, 0, chances.max(axis=1)).astype(np.float32)

@@ -7,6 +7,7 @@ import numpy as np
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import LabelerConfig
 from clip2scene_ros.frame import UNKNOWN, Array, PseudoLabels
+from clip2scene_ros.teacher.ground import LYING_M, STANDING_M
 from clip2scene_ros.teacher.voxels import components, sums
 
 CLUSTER_M = 0.4
@@ -14,8 +15,8 @@ CLUSTER_M = 0.4
 CLUSTER_POINTS = 5
 WIDEST_M = 12.0
 """What hangs together over a longer way is a row of houses, not a thing."""
-MAJORITY = 0.6
-"""Share of the opinions that a class needs to speak for a whole thing."""
+MAJORITY = 0.5
+"""Share of a thing's points that must be of a class for it to speak for all."""
 
 
 def classes_of(class_set: ClassSet, words: str) -> Array:
@@ -24,44 +25,50 @@ def classes_of(class_set: ClassSet, words: str) -> Array:
     return np.array([bool(wanted & {w.lower() for w in (c.name, *c.prompts)}) for c in class_set.classes])
 
 
-def flat_on_ground(chances: Array, ground: Array, flat: Array) -> Array:
-    """Return (N, C) chances with those of classes struck out that cannot be: flat ones above ground, others on it.
+def flat_on_ground(chances: Array, height: Array, flat: Array) -> Array:
+    """Return (N, C) chances with those of classes struck out that cannot be: flat ones above the ground, others on it.
 
-    A side on which no class is left, because the class set has none or the teacher none in mind, is not touched.
+    Where no class is left, because the class set has none or the teacher none in mind, nothing is struck out.
 
     Args:
         chances: (N, C) that sum to 1, or zeros.
-        ground: (N,) bool.
+        height: (N,) above the ground [m], NaN unknown.
         flat: (C,) bool.
     """
-    allowed = np.where(ground[:, None] == flat, chances, np.float32(0))
+    with np.errstate(invalid="ignore"):
+        lying, standing = np.abs(height) <= LYING_M, height > STANDING_M
+    barred = (lying[:, None] & ~flat) | (standing[:, None] & flat)
+    allowed = np.where(barred, np.float32(0), chances)
     left = allowed.sum(axis=1, keepdims=True)
     ruled: Array = np.where(left > 0, allowed / np.maximum(left, np.float32(1e-12)), chances)
     return ruled
 
 
-def by_cluster(chances: Array, points: Array, ground: Array) -> Array:
+def by_cluster(chances: Array, points: Array, height: Array) -> Array:
     """Return (N, C) chances in which all points of a thing have the mean of theirs, where it is clear.
 
     Args:
         chances: (N, C) that sum to 1, or zeros where nothing is known; such points take their thing's.
         points: (N, 3) [m].
-        ground: (N,) bool; ground belongs to no thing.
+        height: (N,) above the ground [m]; what lies on it belongs to no thing.
     """
-    standing = np.flatnonzero(~ground & np.isfinite(points).all(axis=1))
+    with np.errstate(invalid="ignore"):
+        standing = np.flatnonzero((height > LYING_M) & np.isfinite(points).all(axis=1))
     if not len(standing):
         return chances
     where = points[standing]
     thing = components(where, CLUSTER_M)
     count = int(thing.max()) + 1
-    known = chances[standing].any(axis=1, keepdims=True)
+    known = chances[standing].any(axis=1)
     size = np.full((2, count, 3), [[[np.inf]], [[-np.inf]]], np.float32)
     np.minimum.at(size[0], thing, where)
     np.maximum.at(size[1], thing, where)
-    total = sums(np.concatenate([chances[standing], known], axis=1), thing, count)
-    mean = total[:, :-1] / np.maximum(total[:, -1:], 1)
-    enough = (total[:, -1] >= CLUSTER_POINTS) & ((size[1] - size[0]).max(axis=1) < WIDEST_M)
-    clear = np.asarray(enough & (mean.max(axis=1) > MAJORITY))
+    voters = np.bincount(thing[known], minlength=count)
+    mean = sums(chances[standing], thing, count) / np.maximum(voters, 1)[:, None]
+    winner = mean.argmax(axis=1)
+    agree = np.bincount(thing[known & (chances[standing].argmax(axis=1) == winner[thing])], minlength=count)
+    small = np.asarray((size[1] - size[0]).max(axis=1) < WIDEST_M)
+    clear = small & (voters >= CLUSTER_POINTS) & (agree > MAJORITY * voters)
     ruled: Array = chances.copy()
     ruled[standing] = np.where(clear[thing, None], mean[thing], chances[standing])
     return ruled
