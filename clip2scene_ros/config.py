@@ -249,9 +249,7 @@ class LabelerConfig:
         choices=("removed", "compete"),
     )
     vote: str = setting(
-        "mean",
-        "of the cameras' and sweeps' probabilities; `log` of their logarithms; `first` asks one camera, as a control",
-        choices=("mean", "log", "first"),
+        "mean", "of the cameras' probabilities; `first` asks one camera alone, as a control", choices=("mean", "first")
     )
     range_weight: bool = setting(False, "of several votes the nearer counts more")
     incidence_weight: bool = setting(False, "of several votes the one from straight ahead counts more")

@@ -10,6 +10,7 @@ import pytest
 
 BENCHES = sorted((Path(__file__).resolve().parent.parent / "bench").glob("*.py"))
 NEEDS = {"sparse": "spconv", "live": "rclpy", "cyclone": "cyclonedds", "world": "embreex"}
+HELPERS = ("clouds", "labels_errors", "labels_score", "labels_teachers")
 NEEDS |= {"world_floor": "embreex", "world_realism": "embreex", "world_sheet": "embreex"}
 
 
@@ -17,8 +18,9 @@ NEEDS |= {"world_floor": "embreex", "world_realism": "embreex", "world_sheet": "
 def test_a_bench_explains_itself(path, monkeypatch, capsys):
     if path.stem in NEEDS:
         pytest.importorskip(NEEDS[path.stem])
-    if path.stem == "clouds":  # a helper of the others: it only has to import
-        runpy.run_path(str(path), run_name="clouds")
+    if path.stem in HELPERS:  # of the others: it only has to import
+        monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
+        runpy.run_path(str(path), run_name=path.stem)
         return
     monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])
     monkeypatch.setattr(sys, "argv", [path.name, "--help"])

@@ -122,7 +122,7 @@ class Labeler:
         """Let cameras and sweeps vote, let geometry object, keep the surest."""
         config, own = self.config, now.sight.votes
         still = self._still_votes(now, others)
-        chances = own.plus(still).probabilities(config)
+        chances = own.plus(still).probabilities()
         absorbed = chances.argmax(axis=1) == self._classes
         if config.absorbers == "removed":
             chances = _without_absorbers(chances)
@@ -145,17 +145,13 @@ class Labeler:
                 self._warn_once("Frames without a pose: other sweeps have no vote on their points.")
                 continue
             here_from_there = compose(invert(now.frame.world_from_lidar), other.frame.world_from_lidar)
-            stuff = other.sight.votes.of(~self._things[self._winners(other.sight.votes)])
+            stuff = other.sight.votes.of(~self._things[_winners(other.sight.votes)])
             total = total.plus(from_sweep(now.points, here_from_there, other.points, stuff))
         own = now.sight.votes
-        return total.of(~(self._things[self._winners(own)] & (own.weight > 0)))
-
-    def _winners(self, votes: Votes) -> Array:
-        winners: Array = votes.probabilities(self.config)[:, :-1].argmax(axis=1)
-        return winners
+        return total.of(~(self._things[_winners(own)] & (own.weight > 0)))
 
     def _evidence(self, sight: Sight, own: Votes, still: Votes) -> Evidence:
-        chances = own.probabilities(self.config)
+        chances = own.probabilities()
         visible, several = sight.cameras > 0, sight.cameras > 1
         compared = visible & (still.weight > 0)
         return Evidence(
@@ -167,13 +163,19 @@ class Labeler:
             cameras_compared=int(several.sum()),
             cameras_agree=int((several & (sight.lowest == sight.highest)).sum()),
             sweeps_compared=int(compared.sum()),
-            sweeps_agree=int((compared & (self._winners(own) == self._winners(still))).sum()),
+            sweeps_agree=int((compared & (_winners(own) == _winners(still))).sum()),
         )
 
     def _warn_once(self, message: str) -> None:
         if message not in self._warned:
             self._warned.add(message)
             _log.warning(message)
+
+
+def _winners(votes: Votes) -> Array:
+    """Return (N,) most probable class, absorbers apart; 0 where nobody has an opinion."""
+    winners: Array = votes.sums[:, :-1].argmax(axis=1)
+    return winners
 
 
 def _without_absorbers(chances: Array) -> Array:

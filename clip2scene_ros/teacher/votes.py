@@ -24,8 +24,6 @@ FLATTEST = 0.2
 """Votes of surfaces seen at a flatter angle count no less than this."""
 NORMAL_M = 0.5
 """Cubes in which a surface is taken to be plane; 1 m where beams are far apart."""
-LEAST = float(np.exp(-4.0))
-"""Smaller probabilities count as this in `log`: one camera's no is not everyone's."""
 NO_CLASS = 254
 """Chosen by a camera that leaves nothing but absorbers."""
 VOXEL_M = 0.1
@@ -37,7 +35,7 @@ class Votes:
     """Opinions on N points, summed up.
 
     Attributes:
-        sums: (N, C + 1) float32 weighted sum of the opinions on each class; the last column is the strongest absorber.
+        sums: (N, C + 1) float32 weighted probabilities of each class, summed; last, those of the strongest absorber.
         weight: (N,) float32 sum of the weights, 0 where nobody has an opinion.
     """
 
@@ -52,12 +50,11 @@ class Votes:
         """Return those opinions alone that are on (N,) chosen points."""
         return Votes(np.where(chosen[:, None], self.sums, 0), np.where(chosen, self.weight, 0))
 
-    def probabilities(self, config: LabelerConfig) -> Array:
+    def probabilities(self) -> Array:
         """Return (N, C + 1) float32 that sum to 1, or are zeros where nobody has an opinion."""
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = self.sums / self.weight[:, None]
-            chance = np.exp(mean) if config.vote == "log" else mean
-            chance = chance / chance.sum(axis=1, keepdims=True)
+            chance = mean / mean.sum(axis=1, keepdims=True)
         known: Array = np.where((self.weight > 0)[:, None], chance, np.float32(0))
         return known
 
@@ -114,8 +111,7 @@ def look(
         lowest[shown] = np.minimum(lowest[shown], winner)
         highest[shown] = np.maximum(highest[shown], winner)
         w = _weights(points[shown], None if around is None else around[shown], chance, view, config)
-        opinion = np.log(np.maximum(chance, LEAST)) if config.vote == "log" else chance
-        total[shown] += w[:, None] * opinion
+        total[shown] += w[:, None] * chance
         weight[shown] += w
         cameras[shown] += 1
     return Sight(Votes(total, weight), in_image, cameras, lowest, highest)
