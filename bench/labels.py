@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -130,17 +131,14 @@ def main() -> int:
 
 
 def score(scenes: Sequence[Scene], teacher: Teacher, row: Row, threshold: float) -> Score:
-    """Label the middle frame of each scene, with absorbers removed and with absorbers that compete."""
-    total = Score(len(teacher.class_set), threshold)
+    """Label the middle frame of each scene; a step of the labeler also with absorbers that compete."""
+    total, config = Score(len(teacher.class_set), threshold), LabelerConfig(**row.changed)
     for number, scene in enumerate(scenes):
         way = way_of(scene.frames)
         draws = [np.random.default_rng([number, k]) for k in range(len(scene.frames))]
         frames = [row.frames(frame, way, rng) for frame, rng in zip(scene.frames, draws, strict=True)]
-        removed, competing = (
-            _labels(frames, teacher, LabelerConfig(**row.changed, absorbers=absorbers))
-            for absorbers in ("removed", "compete")
-        )
-        total.add(frames[MIDDLE], removed, competing, scene.seen)
+        competing = _labels(frames, teacher, replace(config, absorbers="compete")) if row in STEPS else None
+        total.add(frames[MIDDLE], _labels(frames, teacher, config), competing, scene.seen)
     return total
 
 
@@ -186,7 +184,8 @@ def _line(row: Row, scores: dict[str, Score]) -> str:
     n = {key: 100 * value for key, value in scores[row.name].numbers().items()}
     return (
         f"{row.name:26}{n['coverage']:8.1f}{n['coverage_seen']:8.1f}{n['precision']:8.1f}{n['miou']:7.1f}"
-        f"{n['miou_competing']:10.1f}{n['miou_no_threshold']:8.1f}{n['ece']:6.1f}  {_differences(row, scores)}"
+        f"{n.get('miou_competing', math.nan):10.1f}{n['miou_no_threshold']:8.1f}{n['ece']:6.1f}  "
+        f"{_differences(row, scores)}"
     )
 
 

@@ -32,7 +32,7 @@ class Score:
         threshold: least confidence of a label.
         every: (C, C + 1) of each scene, all points.
         seen: the same of points that a camera sees.
-        competing: the same as `seen` where absorbers compete.
+        competing: the same as `seen` where absorbers compete, if that was asked for.
         unsure: the same as `seen`, but without a threshold.
         bands: name -> (C, C + 1) of seen points by distance.
         bins: (3, BINS) points, right ones, and confidence, summed up by confidence, without a threshold.
@@ -47,15 +47,16 @@ class Score:
     bands: dict[str, Array] = field(default_factory=dict)
     bins: Array = field(default_factory=lambda: np.zeros((3, BINS)))
 
-    def add(self, frame: Frame, labels: PseudoLabels, competing: PseudoLabels, seen: Array) -> None:
+    def add(self, frame: Frame, labels: PseudoLabels, competing: PseudoLabels | None, seen: Array) -> None:
         """Count one frame, a scene's only one, labelled without a threshold."""
         truth = frame.labels
         if truth is None:
             raise ValueError("Expected a frame with ground truth, but got none.")
-        found, fought = (np.where(one.confidence >= self.threshold, one.class_id, np.uint8(UNKNOWN))
-                         for one in (labels, competing))  # fmt: skip
+        found = self._sure(labels)
         self.every.append(metrics.confusion(truth, found, self.classes))
-        for total, one in ((self.seen, found), (self.competing, fought), (self.unsure, labels.class_id)):
+        judged = [(self.seen, found), (self.unsure, labels.class_id)]
+        judged += [(self.competing, self._sure(competing))] if competing else []
+        for total, one in judged:
             total.append(metrics.confusion(truth[seen], one[seen], self.classes))
         for name, band in metrics.distance_bands(frame).items():
             mine = seen & band
@@ -67,18 +68,22 @@ class Score:
         for row, values in enumerate((np.ones(len(sure)), right, sure)):
             self.bins[row] += np.bincount(place, values, BINS)
 
+    def _sure(self, labels: PseudoLabels) -> Array:
+        return np.where(labels.confidence >= self.threshold, labels.class_id, np.uint8(UNKNOWN))
+
     def numbers(self) -> dict[str, float]:
         """Return the figures of a row, all as shares of 1."""
         every, seen = sum(self.every), sum(self.seen)
         kept, hits = int(every[:, :-1].sum()), int(np.trace(every[:, :-1]))
+        competing = {"miou_competing": metrics.mean_iou(sum(self.competing))} if self.competing else {}
         return {
             "coverage": kept / int(every.sum()),
             "coverage_seen": int(seen[:, :-1].sum()) / int(seen.sum()),
             "precision": hits / max(kept, 1),
             "miou": metrics.mean_iou(seen),
-            "miou_competing": metrics.mean_iou(sum(self.competing)),
             "miou_no_threshold": metrics.mean_iou(sum(self.unsure)),
             "ece": float(np.abs(self.bins[1] - self.bins[2]).sum() / max(self.bins[0].sum(), 1)),
+            **competing,
         }
 
     def details(self, names: tuple[str, ...]) -> dict[str, Any]:
