@@ -112,11 +112,19 @@ class Labeler:
 
     def _look(self, frame: Frame, around: list[Frame]) -> _Looked:
         """Ask the cameras, each about the points where they were at its exposure."""
-        points = points_at_stamp(frame, around) if self.config.point_time else frame.scan.points
+        points = self._points(frame, around)
         seen = tuple(self.teacher.see(frame))
         if len(seen) != len(frame.views):
             raise BadTeacher("views", f"Expected an answer for each of {len(frame.views)} views, but got {len(seen)}.")
         return _Looked(frame, points, seen, look(points, frame.views, seen, self._classes, self.config))
+
+    def _points(self, frame: Frame, around: list[Frame]) -> Array:
+        if not self.config.point_time or frame.scan.time_ns is None or not len(frame.scan):
+            return frame.scan.points
+        points = points_at_stamp(frame, around)
+        if points is frame.scan.points:
+            self._warn_once("No pose within a second of a scan: its points are taken as if the sensor had stood still.")
+        return points
 
     def _decide(self, now: _Looked, others: list[_Looked]) -> LabelledFrame:
         """Let cameras and sweeps vote, let geometry object, keep the surest."""

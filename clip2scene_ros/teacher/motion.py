@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 import numpy as np
 
 from clip2scene_ros.errors import BadCalibration
-from clip2scene_ros.frame import Array, Frame
+from clip2scene_ros.frame import NS_PER_S, Array, Frame
 from clip2scene_ros.geometry import Trajectory, compose, invert, transform
 
 STEPS = 64
 """Poses computed in a sweep: 1.6 ms of 100 ms, at 30 m/s a point is at most 2.3 cm off."""
-
-_log = logging.getLogger(__name__)
+MAX_GAP_S = 1.0
+"""A vehicle's way between two poses that are farther apart is not known."""
 
 
 def points_at_stamp(frame: Frame, neighbours: Iterable[Frame]) -> Array:
     """Return (N, 3) float32 points of a raw scan in the LiDAR's frame at the scan's stamp.
 
-    The sensor's way is interpolated between the poses of this frame and its neighbours. Where there are none, or
-    none near enough, or the points have no time, they are returned as they are.
+    The sensor's way is interpolated between the poses of this frame and its neighbours. Where these are unknown, or
+    more than a second away, or the points have no time, the scan's own array is returned.
 
     Args:
         frame: the scan, each point where the sensor was at its own time, and the pose at its stamp.
         neighbours: frames before and after it.
     """
     scan = frame.scan
-    if scan.time_ns is None or frame.world_from_lidar is None or not len(scan):
+    if scan.time_ns is None or not len(scan):
         return scan.points
-    known = [near for near in neighbours if near.world_from_lidar is not None]
-    poses = [pose for pose in (frame.world_from_lidar, *(near.world_from_lidar for near in known)) if pose is not None]
-    if len(poses) < 2:
+    close = [near for near in neighbours if abs(near.scan.stamp_ns - scan.stamp_ns) <= MAX_GAP_S * NS_PER_S]
+    known = {f.scan.stamp_ns: f.world_from_lidar for f in (*close, frame) if f.world_from_lidar is not None}
+    if scan.stamp_ns not in known or len(known) < 2:
         return scan.points
     try:
-        way = Trajectory([scan.stamp_ns, *(near.scan.stamp_ns for near in known)], poses)
+        way = Trajectory(list(known), list(known.values()), max_gap_s=MAX_GAP_S)
         return _moved(scan.points, scan.time_ns, scan.stamp_ns, way)
-    except BadCalibration as error:
-        _log.warning("The scan at %d ns is taken as if its sensor stood still: %s", scan.stamp_ns, error)
+    except BadCalibration:  # a pose that is none, or times far outside of the poses
         return scan.points
 
 

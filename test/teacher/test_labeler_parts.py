@@ -212,3 +212,16 @@ def test_a_standing_sensor_moves_no_point():
     later = frame([], pose=turned(0.3, [1, 2, 3]), stamp_ns=now.scan.stamp_ns + 100_000_000)
     np.testing.assert_allclose(points_at_stamp(now, [later]), points, atol=1e-5)
     assert points_at_stamp(now, []) is now.scan.points
+
+
+def test_the_way_is_known_from_one_neighbour_within_a_second():
+    points = np.random.default_rng(6).uniform(-9, 9, (50, 3)).astype(np.float32)
+    times = np.arange(50) * 1_000_000
+    now = frame(points, time_ns=times, stamp_ns=5_000_000_000)
+    near = frame([], pose=turned(0.0, [-2, 0, 0]), stamp_ns=4_900_000_000)  # 20 m/s along x
+    far = frame([], pose=turned(1.0, [90, 0, 0]), stamp_ns=6_100_000_000)
+    expected = points + np.outer(20 * times / 1e9, [1, 0, 0])
+    np.testing.assert_allclose(points_at_stamp(now, [near, far]), expected, atol=0.02)
+    assert points_at_stamp(now, [far]) is now.scan.points
+    strange = frame(points, time_ns=times + 10**12, stamp_ns=5_000_000_000)
+    assert points_at_stamp(strange, [near]) is strange.scan.points
