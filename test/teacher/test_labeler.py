@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from labeler_scene import (
     CAR,
     CLASSES,
@@ -29,8 +31,9 @@ from labeler_scene import (
 
 from clip2scene_ros.config import LabelerConfig
 from clip2scene_ros.errors import BadTeacher
-from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.frame import UNKNOWN, CameraModel
 from clip2scene_ros.teacher.labeler import Labeler
+from clip2scene_ros.teacher.maps import ClassMap
 
 AHEAD = [5.0, 0, 0]
 EVERYTHING = LabelerConfig(
@@ -315,3 +318,28 @@ def test_a_class_set_without_flat_classes_says_that_the_ground_rule_is_idle(capl
         label(frame(wall(), [view()]), {"front": paint(0, 1, 0)}, ground=True, flat="lava")
     assert "No class of the class set is flat" in caplog.text
     assert len(CLASSES) == 3
+
+
+def test_a_scan_of_34_000_points_in_six_images_takes_less_than_half_a_second_of_one_core():
+    rng = np.random.default_rng(0)
+    points = rng.uniform([-40, -40, -2], [40, 40, 4], (34_000, 3))
+    camera = CameraModel(1600, 900, np.array([[1200, 0, 800], [0, 1200, 450], [0, 0, 1.0]]))
+    scores = torch.from_numpy(rng.normal(size=(28, 50, 20)).astype(np.float32))
+    answer = ClassMap(scores, 100.0, len(CLASSES), (900, 1600), (900 / 28, 32.0))
+    views = [replace(view(str(k), FORWARD @ turned(k * np.pi / 3)), camera=camera) for k in range(6)]
+    drive = [
+        frame(
+            points,
+            views,
+            time_ns=rng.integers(0, 10**8, 34_000),
+            pose=turned(0, [s, 0, 0]),
+            stamp_ns=START_NS + s * 10**8,
+        )
+        for s in range(3)
+    ]
+    labeler, seconds = Labeler(Told({v.name: answer for v in views})), []
+    for _ in range(3):
+        started = time.thread_time()
+        assert len(list(labeler.label(drive))) == 3
+        seconds.append((time.thread_time() - started) / 3)
+    assert min(seconds) < 0.5, f"{min(seconds):.3f} s"
