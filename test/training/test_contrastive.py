@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from clip2scene_training.config import TowersConfig, TrainClipConfig
-from clip2scene_training.contrastive import Thinning, cell_scores, contrastive_loss, crops, phrases_of, relit
+from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of, relit
 
 PLAIN = TrainClipConfig(towers=TowersConfig(window_px=32), crop=1.0, light=0.0, tint=0.0, grain=0.0, views=1)
 
@@ -51,26 +51,6 @@ def test_a_caption_falls_into_the_things_that_it_names():
     )
     assert phrases == ["a photo of a red car", "a tree", "a bus", "a van", "grandmother"]
     assert own.int().tolist() == [[1, 1, 0, 0, 0], [0, 1, 0, 0, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 1]]
-
-
-def test_frequent_words_are_left_out_as_often_as_asked_for_and_rare_ones_never():
-    captions = ["a photo of a car"] * 90 + [
-        "a photo of a bus"
-    ] * 10  # of 500 words: a 40 %, photo and of 20 %, car 18 %
-    thinning, rng = Thinning(captions, 0.1), np.random.default_rng(0)
-    left = [thinning("a photo of a bus", rng).split() for _ in range(2000)]
-    assert all("bus" in words for words in left)  # 2 %
-    assert np.mean([words.count("a") for words in left]) == pytest.approx(2 * 0.1 / 0.4, abs=0.05)
-    assert np.mean(["photo" in words for words in left]) == pytest.approx(0.1 / 0.2, abs=0.05)
-    assert thinning("a photo of a", rng)
-    assert thinning("grandmother", rng) == "grandmother"
-    assert Thinning(captions, 0.0)("A photo, of a car", rng) == "a photo of a car"
-
-
-def test_phrases_that_thinning_makes_equal_are_one():
-    phrases, own = phrases_of(["the car and a tree", "my car"], lambda phrase: phrase.split()[-1])
-    assert phrases == ["car", "tree"]
-    assert own.int().tolist() == [[1, 1], [1, 0]]
 
 
 def test_a_text_is_scored_by_the_cell_that_it_fits_best():

@@ -115,9 +115,6 @@ class TrainClipConfig:
     light: float = setting(0.25, "brightness and contrast vary by about this share", low=0.0, high=1.0)
     tint: float = setting(0.08, "each colour channel varies by about this share", low=0.0, high=1.0)
     grain: float = setting(0.02, "noise added to pixels in [0, 1]", low=0.0, high=1.0)
-    thin: float = setting(
-        0.01, "words more frequent than this share of all are left out at random; 0 leaves all in", low=0.0, high=1.0
-    )
     unheard: float = setting(
         0.05, "share of the words replaced by `unknown`, so that prompts may have some", low=0.0, high=0.9
     )

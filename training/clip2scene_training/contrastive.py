@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clip2scene_ros.teacher.tokenizer import split_words
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.photos.captions import JOINS
 
@@ -64,41 +62,15 @@ def relit(pixels: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> 
     return pixels.clamp(0, 1)
 
 
-class Thinning:
-    """Leaves out words that many captions have: `a photo of the red car` becomes `red car`, or `the red car`.
-
-    A word of frequency f stays with a chance of t / f (after Mikolov et al., 2013: subsampling of frequent words). So
-    what photos differ by is heard sooner, and what two captions say in different frames becomes the same phrase.
-    """
-
-    def __init__(self, captions: Sequence[str], threshold: float) -> None:
-        """Count the words; `threshold` is t, and 0 leaves all words."""
-        counts = Counter(word for caption in captions for word in split_words(caption))
-        share = threshold * sum(counts.values())
-        self._stays = {word: min(1.0, share / n) if threshold else 1.0 for word, n in counts.items()}
-
-    def __call__(self, phrase: str, rng: np.random.Generator) -> str:
-        """Return what is left of a phrase, at least its rarest word."""
-        words = split_words(phrase)
-        if not words:
-            return ""
-        rarest = max(words, key=lambda word: self._stays.get(word, 1.0))
-        drawn = rng.random(len(words))
-        return " ".join(w for w, d in zip(words, drawn, strict=True) if d < self._stays.get(w, 1.0)) or rarest
-
-
-def phrases_of(captions: Sequence[str], thinned: Callable[[str], str] = str) -> tuple[list[str], Tensor]:
+def phrases_of(captions: Sequence[str]) -> tuple[list[str], Tensor]:
     """Return the different phrases of some captions, and (B, T) bool which caption has which.
 
     A caption that names three things is three statements about its photo, as in GroupViT (Xu et al., CVPR 2022).
-
-    Args:
-        captions: B of them.
-        thinned: what is left of a phrase.
     """
     numbers: dict[str, int] = {}
-    phrases = [[thinned(phrase) for phrase in JOINTS.split(caption) if phrase] for caption in captions]
-    said = [[numbers.setdefault(phrase, len(numbers)) for phrase in found] for found in phrases]
+    said = [
+        [numbers.setdefault(phrase, len(numbers)) for phrase in JOINTS.split(caption) if phrase] for caption in captions
+    ]
     own = torch.zeros(len(captions), len(numbers), dtype=torch.bool)
     for row, found in zip(own, said, strict=True):
         row[found] = True

@@ -35,7 +35,7 @@ from clip2scene_ros.teacher.resnet import image_and_cells
 from clip2scene_ros.teacher.text import text_features
 from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
 from clip2scene_training.config import TowersConfig, TrainClipConfig
-from clip2scene_training.contrastive import Thinning, cell_scores, contrastive_loss, crops, phrases_of
+from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
 from clip2scene_training.finetune import STATE, Diverged, one_cycle, training_folder
 from clip2scene_training.photos.captions import vocabulary
 from clip2scene_training.state import TrainState
@@ -131,17 +131,13 @@ def train_clip(
     optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
     data_sha256 = photos.sha256()
     state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
-    pairs = _pairs(photos)
-    thinning = Thinning(pairs.captions, config.thin)
-    run = _Run(
-        fabric, config, out, folder, state, _card(config, out, words), words, thinning, *fabric.setup(model, optimizer)
-    )
+    run = _Run(fabric, config, out, folder, state, _card(config, out, words), words, *fabric.setup(model, optimizer))
     goes_on = resume and (folder / STATE).exists()
     if goes_on:
         state.restore(folder / STATE)
     # A run from the start hides the curves of the one that it replaces.
     fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
-    seconds = run.learn(pairs, _pairs(held_out) if held_out is not None else None)
+    seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
     report = {
         "steps": state.step,
         "pairs": state.step * config.batch_size * config.views,
@@ -172,7 +168,6 @@ class _Run:
     state: TrainState[nn.Module]
     card: ClipCard
     words: WordTokenizer
-    thinning: Thinning
     model: Any  # Fabric's wrappers of model and optimizer
     optimizer: Any
 
@@ -199,7 +194,7 @@ class _Run:
         """Learn from one batch; return its loss."""
         config, rng = self.config, np.random.default_rng([self.config.seed, 2, step])
         chosen = torch.from_numpy(batch_of(len(pairs), config.batch_size, step, config.seed))
-        phrases, own = phrases_of([pairs.captions[k] for k in chosen], lambda phrase: self.thinning(phrase, rng))
+        phrases, own = phrases_of([pairs.captions[k] for k in chosen])
         pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
         heard = unheard(self.words(phrases), config.unheard, rng)
         loss = self.loss(*self.compared(pixels, heard), own.repeat_interleave(config.views, 0))
