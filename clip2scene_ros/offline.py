@@ -114,7 +114,7 @@ def segment_bag(
             continue
         if not done.labelled:
             out.write(CLASS_SET, string_message(segmenter.class_set.to_json()), stamp_ns, latched=True)
-        _write_labels(out, scan, segmenter.segment(scan), stamp_ns, segmenter.class_set.palette if rgb else None)
+        write_labels(out, scan, segmenter.segment(scan), stamp_ns, segmenter.class_set.palette if rgb else None)
         done.labelled += 1
     if not done.labelled:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in done.refused.items()) or "the topic is empty"
@@ -230,7 +230,7 @@ def truth_frames(bag: BagReader, class_set: ClassSet, topic: str = "", *, images
             f"{bag.path}: expected ground truth on {topics.ground_truth} (x, y, z, class_id, instance_id), as "
             "`clip2scene world` writes it; a bag without it can be labelled with `clip2scene segment`.",
         )
-    table = _class_ids(bag, class_set)
+    table = class_ids(bag, class_set)
     return (_with_class_ids(frame, table) for frame in bag.frames(topics, images=images))
 
 
@@ -271,14 +271,19 @@ def play_clouds(bag: BagReader, points: str, out: BagWriter | None) -> Iterator[
             yield stamp_ns, data
 
 
-def _write_labels(out: BagWriter, scan: Scan, seg: Segmentation, stamp_ns: int, palette: Array | None) -> None:
+def write_labels(out: BagWriter, scan: Scan, seg: Segmentation, stamp_ns: int, palette: Array | None) -> None:
+    """Write a scan's labels, and coloured ones where there is a palette (256, 3), as recorded at `stamp_ns`."""
     out.write(LABELS, cloud_message(pack(scan, seg), scan.stamp_ns, scan.frame_id), stamp_ns)
     if palette is not None:
         out.write(LABELS_RGB, cloud_message(pack_rgb(scan, seg, palette), scan.stamp_ns, scan.frame_id), stamp_ns)
 
 
-def _class_ids(bag: BagReader, class_set: ClassSet) -> Array:
-    """Return (256,) uint8: the bag's ground-truth class id -> class id in `class_set`, 255 where it has no such."""
+def class_ids(bag: BagReader, class_set: ClassSet) -> Array:
+    """Return (256,) uint8: the bag's ground-truth class id -> class id in `class_set`, 255 where it has no such.
+
+    Raises:
+        BadBag: `class_set` has none of the classes.
+    """
     table = np.full(256, UNKNOWN, dtype=np.uint8)
     truth = bag.class_set() or class_set
     for i, mine in enumerate(claims(class_set, truth)):
@@ -287,8 +292,8 @@ def _class_ids(bag: BagReader, class_set: ClassSet) -> Array:
     if (table == UNKNOWN).all():
         raise BadBag(
             "class_set",
-            f"{bag.path}: the student knows none of the classes of the ground truth ({', '.join(truth.names)}); "
-            f"it knows {', '.join(class_set.names)}.",
+            f"{bag.path}: none of the classes of the ground truth is known ({', '.join(truth.names)}); "
+            f"known are {', '.join(class_set.names)}.",
         )
     return table
 

@@ -242,7 +242,7 @@ def test_evaluation_refuses_a_bag_without_ground_truth_and_one_of_foreign_classe
         evaluate_bag(bag, KnownStudent())
     with (
         BagReader(write_street(tmp_path / "b.mcap")) as bag,
-        pytest.raises(BadBag, match="knows none of the classes"),
+        pytest.raises(BadBag, match="none of the classes of the ground truth is known"),
     ):
         truth_frames(bag, KITCHEN)
 

@@ -105,8 +105,14 @@ class BagFile:
         if msgtype and topics[topic][0] != msgtype:
             raise BadBag("topic_type", f"{self.path}: expected {topic} to be {msgtype}, but it is {topics[topic][0]}.")
 
-    def raw(self, topics: Collection[str] | None = None) -> Iterator[tuple[str, str, int, bytes]]:
-        """Yield `(topic, type, recording stamp [ns], CDR bytes)` in the order of recording; None: every topic.
+    def raw(
+        self, topics: Collection[str] | None = None, *, at_ns: int | None = None
+    ) -> Iterator[tuple[str, str, int, bytes]]:
+        """Yield `(topic, type, recording stamp [ns], CDR bytes)` in the order of recording.
+
+        Args:
+            topics: only these; None: every topic.
+            at_ns: only what was recorded at this very time [ns].
 
         Raises:
             BadBag: a topic is not there, or the bag's bytes are damaged.
@@ -116,7 +122,8 @@ class BagFile:
         wanted = [c for c in self._open_reader().connections if topics is None or c.topic in topics]
         if not wanted:
             return
-        messages = self._open_reader().messages(wanted)
+        stop_ns = None if at_ns is None else at_ns + 1
+        messages = self._open_reader().messages(wanted, start=at_ns, stop=stop_ns)
         while True:
             try:
                 connection, stamp_ns, data = next(messages)

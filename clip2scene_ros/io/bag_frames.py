@@ -15,7 +15,7 @@ from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
-from clip2scene_ros.io.bag_matching import Bundle, gather, match
+from clip2scene_ros.io.bag_matching import Bundle, Key, gather, match
 from clip2scene_ros.io.image import decode_compressed_message, decode_raw
 from clip2scene_ros.io.pointcloud import parse, unpack_ground_truth
 from clip2scene_ros.io.stamps import cdr_stamp_ns
@@ -49,18 +49,26 @@ class BagTopics:
     tolerance_ns: int = 100_000_000
 
 
-def read_frames(bag: BagFile, topics: BagTopics, refused: Counter[str], *, images: bool = True) -> Iterator[Frame]:
+def read_frames(
+    bag: BagFile,
+    topics: BagTopics,
+    refused: Counter[str],
+    refused_images: dict[Key, str],
+    *,
+    images: bool = True,
+) -> Iterator[Frame]:
     """Yield a Frame per scan of an open bag, in the order of recording.
 
     Views are the cameras' images nearest to the scan's stamp, `camera_from_lidar` includes the ego motion between
     the two. A camera without calibration or transform is left out, and a warning says so once. Clouds that cannot
-    be read are left out, logged and counted in `refused` by reason. Without `images` there are no views.
+    be read are left out, logged and counted in `refused` by reason, images are kept in `refused_images`. Without
+    `images` there are no views.
 
     Raises:
         BadBag: no or several clouds to choose from, a topic named that is missing or of another type, damage.
     """
     points = points_topic(bag, topics)
-    cameras = _camera_topics(bag, topics) if images else []
+    cameras = camera_topics(bag, topics) if images else []
     truth = topics.ground_truth if bag.topics.get(topics.ground_truth, ("", 0))[0] == CLOUD else ""
     rig, stamps = _survey(bag, points, cameras, truth, _odometry_topic(bag, topics))
     wanted = match(
@@ -77,7 +85,7 @@ def read_frames(bag: BagFile, topics: BagTopics, refused: Counter[str], *, image
             refused[error.reason] += 1
             _log.warning("A cloud on %s is left out: %s", points, error)
             continue
-        yield _frame(bag, rig, scan, bundle, truth)
+        yield _frame(bag, rig, scan, bundle, truth, refused_images)
 
 
 def points_topic(bag: BagFile, topics: BagTopics) -> str:
@@ -115,19 +123,24 @@ def camera_info_topic(topic: str) -> str:
 
 
 def _is_derived(topic: str) -> bool:
-    return "ground_truth" in topic or topic.endswith(("/labels", "/labels_rgb"))
+    return "ground_truth" in topic or topic.endswith(("/labels", "/labels_rgb", "/confidence"))
 
 
-def _camera_topics(bag: BagFile, topics: BagTopics) -> list[str]:
-    """Return the image topics; of a camera that is there raw and compressed, the compressed one."""
+def camera_topics(bag: BagFile, topics: BagTopics) -> list[str]:
+    """Return the image topics, of a camera that is there raw and compressed the compressed one; none of label images.
+
+    Raises:
+        BadBag: a topic that was named is missing or holds no images.
+    """
     if topics.cameras is not None:
         for topic in topics.cameras:
             bag.require(topic)
             if bag.topics[topic][0] not in (IMAGE, COMPRESSED):
                 bag.require(topic, COMPRESSED)
         return list(topics.cameras)
-    by_name = {camera_name(t): t for t, (kind, count) in bag.topics.items() if kind == IMAGE and count}
-    by_name |= {camera_name(t): t for t, (kind, count) in bag.topics.items() if kind == COMPRESSED and count}
+    filled = {topic: kind for topic, (kind, count) in bag.topics.items() if count and not _is_derived(topic)}
+    by_name = {camera_name(topic): topic for topic, kind in filled.items() if kind == IMAGE}
+    by_name |= {camera_name(topic): topic for topic, kind in filled.items() if kind == COMPRESSED}
     return list(by_name.values())
 
 
@@ -169,10 +182,10 @@ def _header_stamp(bag: BagFile, topic: str, data: bytes) -> int:
         raise BadBag("message", f"{bag.path}: a message on {topic} has no header, only {len(data)} bytes.") from error
 
 
-def _frame(bag: BagFile, rig: RigCalibration, scan: Scan, bundle: Bundle, truth: str) -> Frame:
+def _frame(bag: BagFile, rig: RigCalibration, scan: Scan, bundle: Bundle, truth: str, refused: dict[Key, str]) -> Frame:
     labels, instances = _ground_truth(bag, rig, scan, truth, bundle.parts.get(truth))
     views = (
-        _view(bag, rig, scan, topic, stamp_ns, data)
+        _view(bag, rig, scan, (topic, stamp_ns), data, refused)
         for topic, (stamp_ns, data) in bundle.parts.items()
         if topic != truth
     )
@@ -185,8 +198,9 @@ def _frame(bag: BagFile, rig: RigCalibration, scan: Scan, bundle: Bundle, truth:
     )
 
 
-def _view(bag: BagFile, rig: RigCalibration, scan: Scan, topic: str, stamp_ns: int, data: bytes) -> View | None:
-    """Return the view, or None (logged) where the image cannot be placed or decoded."""
+def _view(bag: BagFile, rig: RigCalibration, scan: Scan, key: Key, data: bytes, refused: dict[Key, str]) -> View | None:
+    """Return the view, or None (logged) where the image cannot be placed, or decoded (kept in `refused`)."""
+    topic, stamp_ns = key
     camera_from_lidar = rig.camera_from_lidar(topic, stamp_ns, scan)
     if camera_from_lidar is None:
         return None
@@ -195,12 +209,15 @@ def _view(bag: BagFile, rig: RigCalibration, scan: Scan, topic: str, stamp_ns: i
     try:
         image = decode_compressed_message(message) if msgtype == COMPRESSED else decode_raw(message)
     except BadImage as error:
-        _log.warning("An image on %s is left out: %s", topic, error)
+        if key not in refused:
+            _log.warning("An image on %s is left out: %s", topic, error)
+        refused[key] = error.reason
         return None
     camera = rig.cameras[topic][0]
     if image.shape[:2] != (camera.height, camera.width):
         size = f"{image.shape[1]} x {image.shape[0]} px, its camera_info says {camera.width} x {camera.height}"
         rig.warn_once(f"Images of {topic} are left out: they are {size}.")
+        refused[key] = "size"
         return None
     return View(camera_name(topic), image, camera, camera_from_lidar, stamp_ns)
 

@@ -16,12 +16,15 @@ class BagReader(BagFile):
 
     Attributes:
         refused: clouds that `frames` left out, counted by the reason code of their BadCloud.
+        refused_images: (topic, stamp [ns]) of an image that `frames` left out -> the reason code of its BadImage, or
+            `size` where it has not the size of its camera_info.
     """
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
         self.refused: Counter[str] = Counter()
+        self.refused_images: dict[tuple[str, int], str] = {}
 
     def frames(self, topics: BagTopics | None = None, *, images: bool = True) -> Iterator[Frame]:
         """Yield a Frame per scan, in the order of recording; see `bag_frames.read_frames`."""
-        return read_frames(self, topics or BagTopics(), self.refused, images=images)
+        return read_frames(self, topics or BagTopics(), self.refused, self.refused_images, images=images)
