@@ -177,7 +177,8 @@ def _from_open_clip(config: ClipConfig) -> tuple[Any, ClipCard]:
             config.model, pretrained=config.pretrained, force_quick_gelu=architecture["quick_gelu"]
         )
     except Exception as error:
-        place = str(tag.get("hf_hub") or tag.get("url") or "their authors").rstrip("/")
+        hub = str(tag.get("hf_hub") or "").rstrip("/")
+        place = f"https://huggingface.co/{hub}" if hub else tag.get("url") or "their authors"
         raise BadTeacher(
             "weights",
             f"The weights {config.pretrained!r} of {config.model} are not on this machine and could not be fetched "

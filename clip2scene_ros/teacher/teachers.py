@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import ClipConfig, DenseConfig, TextConfig
+from clip2scene_ros.config import ClipConfig, DenseConfig, TextConfig, with_settings
 from clip2scene_ros.frame import Array, Frame
 from clip2scene_ros.teacher.classify import classify
 from clip2scene_ros.teacher.clip import Clip, load_clip
@@ -15,12 +17,20 @@ from clip2scene_ros.teacher.dense import DenseClip
 from clip2scene_ros.teacher.templates import TEMPLATES
 from clip2scene_ros.teacher.text import class_vectors, encode_words, words_of
 
+TINY, TINY_CLIP = "tiny", Path(__file__).resolve().parent.parent / "weights" / "tiny_clip.safetensors"
+"""The CLIP that comes with the package, and the short name of its file."""
+
 
 class PixelClasses(Protocol):
     """The classes of an image's pixels; a `ClassMap`, or anything like it."""
 
-    size: tuple[int, int]
-    classes: int
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image [px]."""
+
+    @property
+    def classes(self) -> int:
+        """C."""
 
     def at(self, pixels: Tensor) -> Tensor:
         """Return (..., K) probabilities at (..., 2) pixels (column, row); columns from `classes` on absorb."""
@@ -30,15 +40,15 @@ class PixelClasses(Protocol):
 
 
 class Teacher(Protocol):
-    """Looks at the images of a frame.
+    """Looks at the images of a frame."""
 
-    Attributes:
-        class_set: the classes it tells apart.
-        notice: what must be shown with everything that comes of it; empty if nothing.
-    """
+    @property
+    def class_set(self) -> ClassSet:
+        """The classes it tells apart."""
 
-    class_set: ClassSet
-    notice: str
+    @property
+    def notice(self) -> str:
+        """What must be shown with everything that comes of it; empty if nothing."""
 
     def see(self, frame: Frame) -> list[PixelClasses | None]:
         """Return the classes of each of the frame's views; None where nothing is known of an image."""
@@ -76,10 +86,22 @@ class ClipTeacher:
 
     @staticmethod
     def load(
-        class_set: ClassSet, clip: ClipConfig, dense: DenseConfig | None = None, text: TextConfig | None = None
+        class_set: ClassSet, clip: ClipConfig, dense: dict[str, Any] | None = None, text: TextConfig | None = None
     ) -> ClipTeacher:
-        """Load the model that `clip` names; raises BadTeacher as `load_clip` does."""
-        return ClipTeacher(load_clip(clip), class_set, dense, text)
+        """Load the model that `clip` names, `tiny` being the shipped one.
+
+        Args:
+            class_set: classes, words and absorbers.
+            clip: the model.
+            dense: settings of DenseConfig by name; they replace those of the model's own card.
+            text: how words become vectors.
+
+        Raises:
+            BadTeacher, BadCheckpoint, BadConfig: as `load_clip`; an unknown setting, or one out of its range.
+        """
+        checkpoint = str(TINY_CLIP) if clip.checkpoint == TINY else clip.checkpoint
+        model = load_clip(replace(clip, checkpoint=checkpoint))
+        return ClipTeacher(model, class_set, with_settings(model.card.dense, dense or {}), text)
 
     def see(self, frame: Frame) -> list[PixelClasses | None]:
         """Return the classes of each view."""
