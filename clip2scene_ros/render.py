@@ -181,7 +181,7 @@ def _bird_view(points: Array, color: Array, size_px: int, extent_m: float, headi
 
 def _camera_rows(frame: Frame, segmentation: Segmentation, palette: Array) -> list[Array]:
     """Return the views in rows of at most three, each row as wide as the picture."""
-    views = sorted(frame.views, key=_place)[: len(VIEW_ORDER)]
+    views = sorted(frame.views, key=place_of)[: len(VIEW_ORDER)]
     if not views:
         return []
     columns = len(views) if len(views) <= 3 else -(-len(views) // 2)
@@ -193,7 +193,7 @@ def _camera_rows(frame: Frame, segmentation: Segmentation, palette: Array) -> li
     return [_row(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
 
 
-def _place(view: View) -> int:
+def place_of(view: View) -> int:
     """Return where a view stands in the picture: by the longest known place in its name, unknown ones last."""
     name = view.name.lower()
     found = [place for place in VIEW_ORDER if place in name]

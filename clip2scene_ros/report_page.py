@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -44,25 +44,30 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
         report: what `build_report` or `read_report` returns.
         pictures: caption -> file of a picture, or (H, W, 3) uint8 RGB.
     """
-    mean = _percent(report["miou"])
+    mean = percent(report["miou"])
     parts = [
         _headline(report, mean),
-        _section("IoU per class", _absent(report), bars(_class_rows(report))),
+        section("IoU per class", _absent(report), bars(_class_rows(report))),
         _groups(report),
-        _section("Curves", "", f'<div class="charts">{"".join(chart(t, c) for t, c in report["curves"].items())}</div>')
+        section("Curves", "", f'<div class="charts">{"".join(chart(t, c) for t, c in report["curves"].items())}</div>')
         if report["curves"]
         else "",
         _confusion(report),
-        *(_section(title, "", _table(table)) for title, table in report["tables"].items()),
-        _section("Pictures", "", "".join(_figure(c, p) for c, p in pictures.items())) if pictures else "",
-        _section(
+        *(section(title, "", _table(table)) for title, table in report["tables"].items()),
+        section("Pictures", "", "".join(figure(c, p) for c, p in pictures.items())) if pictures else "",
+        section(
             "Made by", "Select the box to copy the command.", f"<pre>{escape(report['command'])}</pre>", _facts(report)
         ),
     ]
+    return document(f"mIoU {mean}, clip2scene report", parts)
+
+
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """Return a self-contained HTML page of some parts; `style` is added to the look that all pages share."""
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>mIoU {mean}, clip2scene report</title><style>{STYLE}</style>"
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style>"
     )
     body = "\n".join(part for part in parts if part)
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}\n</main></body></html>\n'
@@ -71,7 +76,7 @@ def page(report: Report, pictures: Pictures | None = None) -> str:
 def _headline(report: Report, mean: str) -> str:
     classes, latency = len(report["iou"]), report["latency_ms"]
     tiles = {
-        "accuracy": f"{_percent(report['accuracy'])} %",
+        "accuracy": f"{percent(report['accuracy'])} %",
         "classes scored": f"{classes - len(report['absent'])} of {classes}",
         "scenes": f"{len(report['scenes']):,}",
         "scans": f"{report['frames']:,}",
@@ -115,24 +120,24 @@ def _groups(report: Report) -> str:
     head = "".join(f'<th class="n" scope="col">{escape(name)}</th>' for name in groups)
     rows = [
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f'<td class="n">{_percent(group["iou"][name])}</td>' for group in groups.values())
+        + "".join(f'<td class="n">{percent(group["iou"][name])}</td>' for group in groups.values())
         + "</tr>"
         for name in report["iou"]
     ]
-    mean = "".join(f'<td class="n">{_percent(group["miou"])}</td>' for group in groups.values())
+    mean = "".join(f'<td class="n">{percent(group["miou"])}</td>' for group in groups.values())
     points = "".join(f'<td class="n soft">{_short_count(group["points"])}</td>' for group in groups.values())
     table = (
         f'<table class="grid"><thead><tr><th>class</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody>'
         f'<tfoot><tr><th scope="row">mIoU</th>{mean}</tr><tr><th scope="row">points</th>{points}</tr></tfoot></table>'
     )
-    return _section(
-        "IoU by group of points", "Percent. A dash: the class neither occurs nor is predicted there.", _wide(table)
+    return section(
+        "IoU by group of points", "Percent. A dash: the class neither occurs nor is predicted there.", wide(table)
     )
 
 
 def _confusion(report: Report) -> str:
     why = "A row is a true class: what its points were called, in percent of them. Blue is right, orange is mistaken."
-    return _section("Confusion", why, _wide(heat_table(report["confusion"]["classes"], _matrix(report))))
+    return section("Confusion", why, wide(heat_table(report["confusion"]["classes"], _matrix(report))))
 
 
 def _table(table: Mapping[str, Any]) -> str:
@@ -142,28 +147,35 @@ def _table(table: Mapping[str, Any]) -> str:
     kinds = [' class="n"' if is_number else "" for is_number in numeric]
     head = "".join(f"<th{kind}>{escape(str(name))}</th>" for name, kind in zip(table["columns"], kinds, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{k}>{_show(v)}</td>" for v, k in zip(row, kinds, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td{k}>{show(v)}</td>" for v, k in zip(row, kinds, strict=True)) + "</tr>"
         for row in table["rows"]
     )
-    return _wide(f'<table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
+    return wide(f'<table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>')
 
 
 def _facts(report: Report) -> str:
-    facts = [
-        ("data SHA-256", report["data_sha256"] or None),
-        ("weights SHA-256", report["weights_sha256"] or None),
-        ("world", report["world"]),
-        ("seeds", report["seeds"] or None),
-        *report["settings"].items(),
-        ("latency [ms]", report["latency_ms"]),
-        ("versions", report["versions"]),
-        ("hardware", report["hardware"]),
-    ]
-    rows = "".join(f'<tr><th scope="row">{escape(str(k))}</th><td>{_show(v)}</td></tr>' for k, v in facts)
+    return fact_table(
+        [
+            ("data SHA-256", report["data_sha256"] or None),
+            ("weights SHA-256", report["weights_sha256"] or None),
+            ("world", report["world"]),
+            ("seeds", report["seeds"] or None),
+            *report["settings"].items(),
+            ("latency [ms]", report["latency_ms"]),
+            ("versions", report["versions"]),
+            ("hardware", report["hardware"]),
+        ]
+    )
+
+
+def fact_table(facts: Sequence[tuple[str, Any]]) -> str:
+    """Return names and values, one below the other."""
+    rows = "".join(f'<tr><th scope="row">{escape(str(k))}</th><td>{show(v)}</td></tr>' for k, v in facts)
     return f'<div class="wide"><table class="facts">{rows}</table></div>'
 
 
-def _figure(caption: str, picture: Path | Array) -> str:
+def figure(caption: str, picture: Path | Array) -> str:
+    """Return a picture, inside the page, below its caption."""
     image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else Image.open(picture)
     image = image.convert("RGB")
     if image.width > PICTURE_PX:
@@ -177,12 +189,13 @@ def _figure(caption: str, picture: Path | Array) -> str:
     )
 
 
-def _section(title: str, why: str, *content: str) -> str:
+def section(title: str, why: str, *content: str) -> str:
+    """Return a part of a page: heading, a line that says how to read it, and markup."""
     words = f'<p class="soft">{escape(why)}</p>' if why else ""
     return f"<section><h2>{escape(title)}</h2>{words}{''.join(content)}</section>"
 
 
-def _wide(table: str) -> str:
+def wide(table: str) -> str:
     """Return a table that scrolls on its own where the screen is narrow."""
     return f'<div class="wide">{table}</div>'
 
@@ -191,7 +204,8 @@ def _matrix(report: Report) -> Array:
     return np.array(report["confusion"]["matrix"], dtype=np.int64)
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """Return a share in percent, a dash where there is none."""
     return DASH if value is None else f"{100 * value:.1f}"
 
 
@@ -199,14 +213,14 @@ def _short_count(count: int) -> str:
     return f"{count / 1e6:.1f} M" if count >= 1_000_000 else f"{count:,}"
 
 
-def _show(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def show(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """Return a value as escaped text."""
     if value is None:
         return DASH
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{escape(str(key))} {_show(each)}" for key, each in value.items())
+        return ", ".join(f"{escape(str(key))} {show(each)}" for key, each in value.items())
     if isinstance(value, list):
-        return ", ".join(map(_show, value))
+        return ", ".join(map(show, value))
     return escape(value if isinstance(value, str) else json.dumps(value))
