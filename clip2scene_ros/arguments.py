@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from clip2scene_ros import __version__
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.label_arguments import add_label_options, read_label_settings
 
 DEMO_SECONDS, WORLD_SECONDS, LONGEST_DRIVE_S = 8.0, 10.0, 3600.0
 WORLD_SEED = 200_000
@@ -29,6 +30,7 @@ examples:
   clip2scene inspect drive.mcap                    what a bag, checkpoint or class set holds
   clip2scene segment my_bag --out labelled.mcap    label every cloud of a bag
   clip2scene evaluate drive.mcap --out results     mIoU, IoU per class, latency, a picture
+  clip2scene label my_bag --out labels             words for every point, by CLIP, and a page to judge them by
 
 `clip2scene COMMAND --help` tells more.
 exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
@@ -38,7 +40,8 @@ Errors are one line; CLIP2SCENE_DEBUG=1 adds the traceback."""
 def parse(arguments: list[str]) -> argparse.Namespace:
     """Return the parsed command line; wrong usage exits with code 2 and a line that says what was wrong.
 
-    Commands that segment have `args.segmenter`, a SegmenterConfig; those that train have their own options in
+    Commands that segment have `args.segmenter`, a SegmenterConfig; `label` has `args.label`, a LabelConfig, and
+    `args.dense`, those settings of DenseConfig that were given; commands that train have their own options in
     `args.rest`.
     """
     args, rest = _parser().parse_known_args(arguments)
@@ -53,6 +56,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             args.segmenter = with_settings(SegmenterConfig(), {name: getattr(args, name) for name in names})
         except BadConfig as error:
             args.parser.error(str(error))
+    if args.command == "label":
+        read_label_settings(args)
     return args
 
 
@@ -66,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_inspect, _add_export, _add_finetune,
-                _add_train_clip):  # fmt: skip
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_label, _add_inspect, _add_export,
+                _add_finetune, _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -159,6 +164,29 @@ def _add_evaluate(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
     _add_overwrite(parser)
     _add_settings(parser)
+
+
+def _add_label(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "label",
+        "let CLIP label a bag by words, and judge the labels on one page",
+        "Look at the images of a bag with CLIP, or take what another segmenter said of them (--teacher), and carry\n"
+        "the classes over to the points. The folder gets labels.mcap (the bag with labels of each scan that has\n"
+        "images, as `segment` writes them, confidence as probability), report.json, and report.html: the page that\n"
+        "tells whether calibration, words or CLIP is at fault. After Ctrl-C they hold what was labelled until then.",
+        (
+            "label my_bag --out labels",
+            "label my_bag --out labels --every 10 --classes 'road,street;car,van;person'",
+            "label my_bag --out labels --clip.checkpoint tiny --classes world",
+            "label my_bag --out labels --clip.model ViT-L-14 --dense.scales 0.5,1 --labeler.sweeps 5",
+            "label my_bag --out labels --teacher my_segmentations",
+        ),
+    )
+    _add_bag(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
+    _add_overwrite(parser)
+    add_label_options(parser)
 
 
 def _add_inspect(commands: Any) -> None:  # noqa: ANN401

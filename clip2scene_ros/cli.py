@@ -145,6 +145,17 @@ def evaluate(args: argparse.Namespace) -> int:
     return terminal.OK
 
 
+def label(args: argparse.Namespace) -> int:
+    """Label a bag by what a teacher sees in its images, and write the page by which the labels can be judged."""
+    from clip2scene_ros.label_command import label_command
+
+    if args.out.exists() and not args.out.is_dir():
+        raise BadConfig("output", f"{args.out} is a file: expected a folder for labels and report (--out DIR).")
+    _check_free(args, *(args.out / name for name in ("labels.mcap", "report.json", "report.html")))
+    label_command(args)
+    return terminal.OK
+
+
 def inspect(args: argparse.Namespace) -> int:
     """Print what a bag, a checkpoint or a class set holds."""
     from clip2scene_ros.describe import describe
@@ -259,7 +270,7 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
-    for function in (demo, world, segment, evaluate, inspect, export, finetune, train_clip)
+    for function in (demo, world, segment, evaluate, label, inspect, export, finetune, train_clip)
 }
 
 if __name__ == "__main__":

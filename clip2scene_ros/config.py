@@ -264,6 +264,21 @@ class LabelerConfig:
     min_confidence: float = setting(0.0, "points less sure than this come out unknown", low=0.0, high=1.0)
 
 
+@dataclass(frozen=True)
+class LabelConfig:
+    """`clip2scene label`: who looks at the images, in which classes, and how that becomes labels.
+
+    The settings of `DenseConfig` are not among them: those that are given replace the ones of the model's own card.
+    """
+
+    classes: str = setting(
+        "nuscenes", "a class set by name or file, or one's own words: 'road, street; car, van; person, pedestrian'"
+    )
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    labeler: LabelerConfig = field(default_factory=LabelerConfig)
+
+
 def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
     """Yield `(dotted_name, value, field)` of every leaf setting, depth first, in order of declaration."""
     for f in fields(config):  # type: ignore[arg-type]

@@ -73,6 +73,20 @@ def write_street(path: Path, clouds: int = 6, points: int = 600, truth: bool = T
     return path
 
 
+def write_clip(path: Path) -> Path:
+    """A CLIP of two blocks with random weights, which has learned ten words; needs open_clip."""
+    from clip2scene_ros.config import DenseConfig
+    from clip2scene_ros.teacher.clip import ClipCard, build_clip, save_clip
+
+    words = ("a", "photo", "of", "the", "car", "van", "road", "street", "sky", "person")
+    vision = {"image_size": 48, "patch_size": 16, "width": 32, "layers": 2, "head_width": 8}
+    text = {"context_length": 12, "vocab_size": 14, "width": 32, "heads": 4, "layers": 2}
+    shape = {"embed_dim": 16, "quick_gelu": True, "vision_cfg": vision, "text_cfg": text}
+    card = ClipCard("small", shape, dense=DenseConfig(short_side_px=0), vocabulary=words, notice="random weights")
+    save_clip(path, build_clip(shape), card)
+    return path
+
+
 def write_student(path: Path, class_set: ClassSet | None = None) -> Path:
     """A tiny network with random weights, as a checkpoint."""
     torch.manual_seed(0)

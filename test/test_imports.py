@@ -31,10 +31,20 @@ FLOORS = (
         "files",
         "words",
     )
-    + ("terminal", "arguments"),
+    + ("terminal", "arguments", "label_arguments"),
     ("geometry", "alignment", "student", "synchronizer", "drawing"),
     ("io", "render", "teacher"),
-    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary"),
+    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
+    + (
+        "label_account",
+        "label_command",
+        "label_fit",
+        "label_page",
+        "label_pictures",
+        "label_report",
+        "label_verdict",
+        "labelling",
+    ),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")
