@@ -15,7 +15,7 @@ from clip2scene_ros.frame import UNKNOWN, Array, Frame
 from clip2scene_ros.geometry import compose, invert, project, transform, visible
 from clip2scene_ros.label_fit import YAW_DEG, CameraFit
 from clip2scene_ros.metrics import confusion
-from clip2scene_ros.teacher.ground import on_ground
+from clip2scene_ros.teacher.ground import LYING_M, STANDING_M, heights
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
 from clip2scene_ros.teacher.teachers import PixelClasses
 from clip2scene_ros.teacher.voxels import keys
@@ -173,8 +173,9 @@ class Account:
         for seen in labelled.seen:
             if seen is not None:
                 self.pixels.add(seen)
-        low = on_ground(points)
-        np.add.at(self.ground, (low[known].astype(np.intp), class_id[known]), 1)
+        height = heights(points)
+        for row, chosen in enumerate((height > STANDING_M, height <= LYING_M)):
+            self.ground[row] += np.bincount(class_id[known & chosen], minlength=count)
         if truth is not None:
             shown = _visible(labelled.frame, points)
             found = confusion(truth[shown], class_id[shown], count)

@@ -120,7 +120,9 @@ def label_bag(
         try:
             labelled = neighbourhoods(labeler.label(frames), 1)
             for number, (each, around) in enumerate(progress(labelled, "label", total)):
-                placed = points_at_stamp(each.frame, [near.frame for near in around])
+                placed = each.frame.scan.points
+                if labeler.config.point_time:
+                    placed = points_at_stamp(each.frame, [near.frame for near in around])
                 truth = None if table is None or each.frame.labels is None else table[each.frame.labels]
                 copy.write(each, account)
                 account.add(each, placed, truth, align=number % stride == 0)
