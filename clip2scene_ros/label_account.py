@@ -132,7 +132,7 @@ class Account:
         ground: (2, C) int64 labelled points that stand on, and that lie on, the ground, by label.
         fits: camera -> alignment.
         matrix: (C, C + 1) int64 truth against labels of visible points; None where the bag has no ground truth.
-        examples: frames to show.
+        examples: frames to show, of those with most views.
         left_out: what could not be used, in words -> how often.
     """
 
@@ -154,6 +154,7 @@ class Account:
         self.ground = np.zeros((2, count), np.int64)
         self.examples: Evenly[Example] = Evenly(self.shown)
         self._before: Example | None = None
+        self._most_views = 0
 
     def add(self, labelled: LabelledFrame, points: Array, truth: Array | None, *, align: bool) -> None:
         """Count a frame.
@@ -185,7 +186,15 @@ class Account:
         example = Example(labelled, points, truth)
         if not labelled.evidence.sweeps_compared:
             self._compare_sweeps(example)
-        self.examples.add(example)
+        self._show(example)
+
+    def _show(self, example: Example) -> None:
+        """Keep a frame to be shown if none had more views."""
+        views = len(example.labelled.frame.views)
+        if views > self._most_views:
+            self.examples, self._most_views = Evenly(self.shown), views
+        if views == self._most_views:
+            self.examples.add(example)
 
     def _compare_sweeps(self, now: Example) -> None:
         """Compare a frame with the last one of which all images were others: the same images say the same."""

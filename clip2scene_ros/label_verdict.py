@@ -115,6 +115,12 @@ def _words(account: Account) -> Finding:
             f"(more than {100 * MAX_RIVALS:.0f} %): their words mean nearly the same to the teacher. Merge the two, or "
             "choose words that only one of them can have."
         )
+    if pixels.total and not pixels.winners[-1]:
+        state = LOOK if state == GOOD else state
+        sentences.append(
+            "No pixel of any image is sky or the like: what no LiDAR meets becomes some class. Give the class set "
+            "`absorbers`, such as sky and clouds; indoors there is nothing to mend."
+        )
     never = [name for name, count in zip(names, seen, strict=True) if not count]
     if never:
         sentences.append(f"Never the best anywhere: {', '.join(never)}. If they are in the pictures, try other words.")

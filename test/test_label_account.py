@@ -248,6 +248,23 @@ def test_words_that_fit_everything_or_each_other_are_named() -> None:
     assert "car and person are close rivals on 15 %" in findings(account, "")[1].sentences[0]
 
 
+def test_a_class_set_in_which_nothing_absorbs_is_told() -> None:
+    account = healthy()
+    account.pixels.winners[:] = [600, 200, 200, 0]
+    assert states(account) == (GOOD, LOOK, GOOD)
+    assert "absorbers" in findings(account, "")[1].sentences[0]
+
+
+def test_frames_with_most_views_are_shown() -> None:
+    account, points = Account(CLASSES, shown=2), np.zeros((4, 3), np.float32)
+    for stamp_ns in (0, 1, 2, 3, 4, 5):
+        each = example(points, np.zeros(4, int), None, stamp_ns).labelled
+        if stamp_ns in (1, 4):
+            each = replace(each, frame=replace(each.frame, views=each.frame.views * 2), seen=(None, None))
+        account.add(each, points, None, align=False)
+    assert [each.labelled.frame.views[0].stamp_ns for each in account.examples.items] == [1, 4]
+
+
 def test_a_teacher_that_sees_nothing_is_told_from_bad_words() -> None:
     account = healthy()
     account.ground[:] = 10
