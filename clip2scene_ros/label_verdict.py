@@ -80,19 +80,26 @@ def _calibration(account: Account) -> Finding:
         )
     if not off and not unknown and verdicts:
         sentences.append("Every camera's score is best within 0.5\N{DEGREE SIGN} of the given yaw.")
-    leak = share(account.evidence.absorbed, account.evidence.visible)
-    if leak is not None and leak > MAX_LEAK:
+    if (leak := _leak(account)) and (off or unknown):
         state = LOOK if state == GOOD else state
-        sentences.append(
-            f"{100 * leak:.1f} % of the visible points fall on sky and the like, where no LiDAR point can lie "
-            f"(expected: below {100 * MAX_LEAK:.0f} %): a wrong pitch or stamp, or a teacher that sees sky everywhere."
-        )
+        sentences.append(f"{leak}: a wrong pitch or stamp does that, too.")
     agree = share(account.evidence.cameras_agree, account.evidence.cameras_compared)
     if agree is not None and agree < MIN_CAMERAS_AGREE and off:
         sentences.append(f"Where two cameras see a point they agree on {100 * agree:.0f} % only.")
     if not verdicts:
         return Finding("calibration", LOOK, ("No depth edge was in any view: nothing can be said.",))
     return Finding("calibration", state, tuple(sentences))
+
+
+def _leak(account: Account) -> str:
+    """Return the sky leak as the begin of a sentence where it is too large, else nothing."""
+    leak = share(account.evidence.absorbed, account.evidence.visible)
+    if leak is None or leak <= MAX_LEAK:
+        return ""
+    return (
+        f"{100 * leak:.1f} % of the visible points fall on sky and the like, where no LiDAR point can lie (expected: "
+        f"below {100 * MAX_LEAK:.0f} %)"
+    )
 
 
 def _words(account: Account) -> Finding:
@@ -147,6 +154,9 @@ def _teacher(account: Account, notice: str) -> Finding:
         )
     elif not math.isnan(told):
         sentences.append(f"Knowing a point's label tells {100 * told:.0f} % of whether it lies on the ground.")
+    if (leak := _leak(account)) and all(fit.verdict == "fits" for fit in account.fits.values()):
+        state = LOOK if state == GOOD else state
+        sentences.append(f"{leak}, though the calibration fits: it sees sky where things stand.")
     pixels, classes = account.pixels, len(account.class_set)
     sure = share(pixels.confidence, pixels.total)
     if sure is not None and classes > 1 and sure < GUESS / classes:
