@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -23,7 +24,7 @@ from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame, neighbourhood
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import PixelClasses, Teacher
 
-REMEMBERED = 64
+REMEMBERED = 24
 """Images of which the answer is kept: a LiDAR may turn ten times while a camera takes one picture."""
 ALIGNED = 24
 """Frames, evenly chosen, on which the calibration is scored."""
@@ -35,13 +36,14 @@ class Looking:
 
     Attributes:
         images: how many it was asked about.
+        unanswered: camera -> of how many it said nothing.
         seconds: what that took.
     """
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher, self._known = teacher, dict[tuple[str, int], PixelClasses | None]()
         self.class_set, self.notice = teacher.class_set, teacher.notice
-        self.images, self.seconds = 0, 0.0
+        self.images, self.seconds, self.unanswered = 0, 0.0, Counter[str]()
 
     def see(self, frame: Frame) -> list[PixelClasses | None]:
         """Return what the teacher said or says of each view."""
@@ -52,6 +54,7 @@ class Looking:
             self.seconds += time.perf_counter() - started
             self.images += len(new)
             self._known.update({(view.name, view.stamp_ns): each for view, each in zip(new, answers, strict=True)})
+            self.unanswered.update(view.name for view, each in zip(new, answers, strict=True) if each is None)
         found = [self._known[view.name, view.stamp_ns] for view in frame.views]
         for old in list(self._known)[: max(0, len(self._known) - max(REMEMBERED, len(frame.views)))]:
             del self._known[old]
@@ -130,7 +133,7 @@ def label_bag(
             if account.frames and not max_frames:
                 copy.finish()
         finally:
-            _note_left_out(bag, account)
+            _note_left_out(bag, teacher, account)
     if not account.frames:
         why = "; ".join(f"{what}: {count}" for what, count in account.left_out.items()) or "the topic is empty"
         raise BadBag("no_views", f"{bag.path}: no scan on {points} has an image that can be placed and read ({why}).")
@@ -191,7 +194,9 @@ def _truth_table(bag: BagReader, account: Account) -> Array | None:
         return None
 
 
-def _note_left_out(bag: BagReader, account: Account) -> None:
+def _note_left_out(bag: BagReader, teacher: Looking, account: Account) -> None:
+    for camera, count in teacher.unanswered.items():
+        account.left_out[f"images of {camera} of which the teacher says nothing"] = count
     for reason, count in bag.refused.items():
         account.left_out[f"clouds that could not be read ({reason})"] = count
     for (image_topic, _), reason in bag.refused_images.items():

@@ -254,6 +254,7 @@ def test_names_from_outside_cannot_break_the_page(street: Path, tmp_path: Path) 
     assert run.returncode == 0, run.stderr
     page = (tmp_path / "out" / "report.html").read_text()
     assert nasty not in page
+    assert report_of(tmp_path / "out")["left_out"] == {"images of cam_front of which the teacher says nothing": 1}
     assert "&lt;script&gt;" in page
     tags = Tags()
     tags.feed(page)

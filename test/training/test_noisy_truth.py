@@ -13,23 +13,24 @@ from clip2scene_ros.teacher.labeler import Labeler
 from clip2scene_training.noisy_truth import BLOCK_PX, NoisyTruth
 
 WORLD = load_class_set("world")
-CAMERA = CameraModel(1600, 900, np.array([[1266.0, 0, 800], [0, 1266, 450], [0, 0, 1]]))
+WIDTH, HEIGHT = 800, 448
+CAMERA = CameraModel(WIDTH, HEIGHT, np.array([[633.0, 0, 400], [0, 633, 224], [0, 0, 1]]))
 
 
 def truth() -> np.ndarray:
-    """Stripes of classes, 100 px wide, over a band of what is unknown."""
-    labels = np.repeat((np.arange(1600) // 100 % len(WORLD))[None], 900, axis=0).astype(np.uint8)
-    labels[:200] = UNKNOWN
+    """Stripes of classes, 50 px wide, over a band of what is unknown."""
+    labels = np.repeat((np.arange(WIDTH) // 50 % len(WORLD))[None], HEIGHT, axis=0).astype(np.uint8)
+    labels[:100] = UNKNOWN
     return labels
 
 
 def frame(stamp_ns: int) -> tuple[Frame, np.ndarray]:
     """A wall 20 m ahead, its points in pixels' middles; returns the true class of each."""
     labels = truth()
-    rows, columns = (grid.ravel() for grid in np.mgrid[6:900:12, 6:1600:12])
+    rows, columns = (grid.ravel() for grid in np.mgrid[6:HEIGHT:12, 6:WIDTH:12])
     rays = unproject(np.stack([columns, rows], 1).astype(np.float32), CAMERA)
     scan = Scan((20 * rays).astype(np.float32), np.zeros(len(rays), np.float32), stamp_ns)
-    view = View("cam_front", np.zeros((900, 1600, 3), np.uint8), CAMERA, np.eye(4), stamp_ns, labels)
+    view = View("cam_front", np.zeros((HEIGHT, WIDTH, 3), np.uint8), CAMERA, np.eye(4), stamp_ns, labels)
     return Frame(scan, (view,)), labels[rows, columns]
 
 
@@ -44,14 +45,14 @@ def test_labels_of_points_are_as_precise_as_the_teacher(rate: float) -> None:
         right += int((labelled.labels.class_id[known] == expected[known]).sum())
         given += int(known.sum())
         np.testing.assert_allclose(labelled.labels.confidence[known], max(1 - rate, 1 / 15), atol=2e-3)
-    pieces = 4 * (700 / BLOCK_PX) * (1600 / BLOCK_PX + 16)
+    pieces = 4 * ((HEIGHT - 100) / BLOCK_PX) * (WIDTH / BLOCK_PX + 16)
     assert right / given == pytest.approx(1 - rate, abs=1e-9 + 4 * np.sqrt(rate * (1 - rate) / pieces))
 
 
 def test_errors_come_in_pieces_of_one_class_in_one_block() -> None:
     labels, noisy = truth(), NoisyTruth(WORLD, 0.3).spoiled(truth(), "a")
-    for top in range(0, 900, BLOCK_PX):
-        for left in range(0, 1600, BLOCK_PX):
+    for top in range(0, HEIGHT, BLOCK_PX):
+        for left in range(0, WIDTH, BLOCK_PX):
             mine, theirs = (each[top : top + BLOCK_PX, left : left + BLOCK_PX] for each in (labels, noisy))
             for class_id in np.unique(mine):
                 assert len(np.unique(theirs[mine == class_id])) == 1
