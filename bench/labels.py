@@ -38,7 +38,6 @@ from clip2scene_ros.teacher.teachers import ClipTeacher, Teacher
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.world.splits import SPLITS
 
-ABSORBERS = ("sky", "clouds")
 FRAMES, MIDDLE = 3, 1
 """Of a scene; the one in the middle is judged, the others say how the vehicle moved, and vote."""
 EVERY = 5
@@ -171,7 +170,7 @@ def _teacher(args: argparse.Namespace) -> Teacher:
     if args.clip is None:
         return NoisyTruth(classes, args.noise)
     clip = ClipConfig(checkpoint=str(args.clip), device="cpu")
-    return ClipTeacher.load(replace(classes, absorbers=ABSORBERS), clip, text=TextConfig(cache=""))
+    return ClipTeacher.load(classes, clip, text=TextConfig(cache=""))
 
 
 HEAD = (

@@ -35,8 +35,6 @@ from clip2scene_ros.teacher.text import ClassVectors, class_vectors, encode_word
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.world.splits import EVERY, FRAMES, SPLITS
 
-ABSORBERS = ("sky", "clouds")
-
 
 def main() -> int:
     """Print a row for each read-out."""
@@ -57,7 +55,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    classes = replace(load_class_set("world"), absorbers=ABSORBERS)
+    classes = load_class_set("world")
     split = SPLITS[args.split]
     data = WorldDataset(replace(split, seeds=split.seeds[: args.scenes]), args.frames, args.cache,
                         every=EVERY * FRAMES // args.frames, workers=args.threads, with_images=True)  # fmt: skip
