@@ -83,8 +83,13 @@ def _rows(path: Path, classes: ClassSet, data: WorldDataset, args: argparse.Name
     return rows
 
 
-def judge(clip: Clip, config: DenseConfig, vectors: ClassVectors, data: WorldDataset) -> tuple[Array, int]:
-    """Return the confusion matrix of all images, (C, C + 1), and how many they were."""
+def judge(
+    clip: Clip, config: DenseConfig, vectors: ClassVectors, data: WorldDataset, class_ids: Array | None = None
+) -> tuple[Array, int]:
+    """Return the confusion matrix of all images, (C, C + 1), and how many they were.
+
+    `class_ids` (256,) says which class of the vectors each of the world's is, where they are not the same.
+    """
     dense, count = DenseClip(clip, config), len(vectors.class_set)
     total, images = np.zeros((count, count + 1), np.int64), 0
     for frame in tqdm(data, desc="frames", leave=False):
@@ -92,7 +97,8 @@ def judge(clip: Clip, config: DenseConfig, vectors: ClassVectors, data: WorldDat
         images += len(views)
         for seen, view in zip(dense.look([v.image for v in views]), views, strict=True):
             found, _ = classify(seen, vectors, config).labels()
-            total += metrics.confusion(view.labels.ravel(), found.ravel(), count)
+            truth = view.labels if class_ids is None else class_ids[view.labels]
+            total += metrics.confusion(truth.ravel(), found.ravel(), count)
     return total, images
 
 

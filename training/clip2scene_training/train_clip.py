@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +33,7 @@ from clip2scene_ros.student.segmenter import choose_device
 from clip2scene_ros.teacher.clip import OPENAI_MEAN, OPENAI_STD, ClipCard, save_clip
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.teacher.resnet import image_and_cells
-from clip2scene_ros.teacher.text import text_features
+from clip2scene_ros.teacher.text import WordRows, text_features
 from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
 from clip2scene_training.config import TowersConfig, TrainClipConfig
 from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
@@ -87,6 +88,7 @@ def train_clip(
     *,
     resume: bool = False,
     command: str = "",
+    rows: WordRows | None = None,
 ) -> dict[str, Any]:
     """Train on `photos`, save to `out`, and return a report.
 
@@ -101,6 +103,8 @@ def train_clip(
         out: the model, `.safetensors`.
         resume: go on from the saved state where there is one.
         command: noted in the report.
+        rows: vectors of another model's frozen text tower, of `towers.embedding` numbers; every phrase of a caption is
+            then one of their words, and the text tower learns nothing.
 
     Returns:
         `steps`, `pairs` seen, `seconds` of this run, `parameters`, `bytes` and `sha256` of the file, `data_sha256`,
@@ -131,7 +135,9 @@ def train_clip(
     optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
     data_sha256 = photos.sha256()
     state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
-    run = _Run(fabric, config, out, folder, state, _card(config, out, words), words, *fabric.setup(model, optimizer))
+    run = _Run(
+        fabric, config, out, folder, state, _card(config, out, words), words, rows, *fabric.setup(model, optimizer)
+    )
     goes_on = resume and (folder / STATE).exists()
     if goes_on:
         state.restore(folder / STATE)
@@ -168,6 +174,7 @@ class _Run:
     state: TrainState[nn.Module]
     card: ClipCard
     words: WordTokenizer
+    rows: WordRows | None
     model: Any  # Fabric's wrappers of model and optimizer
     optimizer: Any
 
@@ -196,8 +203,7 @@ class _Run:
         chosen = torch.from_numpy(batch_of(len(pairs), config.batch_size, step, config.seed))
         phrases, own = phrases_of([pairs.captions[k] for k in chosen])
         pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
-        heard = unheard(self.words(phrases), config.unheard, rng)
-        loss = self.loss(*self.compared(pixels, heard), own.repeat_interleave(config.views, 0))
+        loss = self.loss(*self.compared(pixels, phrases, rng), own.repeat_interleave(config.views, 0))
         value = float(loss.detach())
         if not math.isfinite(value):
             raise Diverged(
@@ -211,15 +217,28 @@ class _Run:
             self.state.student.logit_scale.clamp_(max=SHARPEST)  # type: ignore[operator]
         return value
 
-    def compared(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (B, T) logits of (B, 3, S, S) images and (T, L) texts: of whole images, and of some cell of each."""
+    def compared(
+        self, pixels: Tensor, phrases: Sequence[str], rng: np.random.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, T) logits of (B, 3, S, S) images and T phrases: of whole images, and of some cell of each.
+
+        With `rng` some words of the phrases are not heard.
+        """
         # The attention kernel for bfloat16 is slower on the CPU than the plain formula.
         with self.fabric.autocast(), sdpa_kernel(SDPBackend.MATH):
             whole, cells = image_and_cells(self.model.visual, normalized(pixels, self.card))
-            texts = text_features(self.model, tokens.to(self.fabric.device))
+            texts = self.texts(phrases, rng)
         whole, cells, texts = (functional.normalize(each.float(), dim=-1) for each in (whole, cells, texts))
         scale = self.model.logit_scale.exp()
         return scale * whole @ texts.T, scale * cell_scores(cells, texts, self.config.sharpness)
+
+    def texts(self, phrases: Sequence[str], rng: np.random.Generator | None) -> Tensor:
+        """Return (T, D) the vectors of phrases: rows that were given, else what the text tower says."""
+        if self.rows is not None:
+            return self.rows.rows[0, [self.rows.words.index(phrase) for phrase in phrases]].to(self.fabric.device)
+        tokens = self.words(phrases)
+        heard = tokens if rng is None else unheard(tokens, self.config.unheard, rng)
+        return text_features(self.model, heard.to(self.fabric.device))
 
     def loss(self, whole: Tensor, cells: Tensor, own: Tensor) -> Tensor:
         """Return the loss of a batch: see `compared` and `contrastive_loss`."""
@@ -238,7 +257,7 @@ class _Run:
             phrases, own = phrases_of(held_out.captions[start : start + LOOK])
             own = own.repeat_interleave(self.config.views, 0)
             pixels = crops(held_out.images[start : start + LOOK].to(self.fabric.device), self.config, rng)
-            whole, cells = self.compared(pixels, self.words(phrases))
+            whole, cells = self.compared(pixels, phrases)
             losses.append(float(self.loss(whole, cells, own)))
             found.append(own.to(whole.device).gather(1, whole.argmax(1)[:, None]).float().mean().item())
         self.model.train()
