@@ -10,10 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from command_line import clip2scene
 from small_street import WORLD, write_street, write_student
 
 from clip2scene_ros import cli, terminal
@@ -41,19 +41,6 @@ def test_the_scripts_of_ros2_run_do_nothing_in_worker_processes(script):
         pytest.importorskip("rclpy")
     file = Path(__file__).parents[1] / "scripts" / script
     runpy.run_path(str(file), run_name="__mp_main__")
-
-
-def clip2scene(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Do the same without the seconds in which a process of its own loads torch."""
-    out, error, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
-    try:
-        with redirect_stdout(out), redirect_stderr(error):
-            code = cli.main([str(word) for word in words])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
 
 
 def assert_one_line_error(run: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

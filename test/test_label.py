@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import clip2scene
 from small_street import START_NS, STEP_NS, scan_and_labels, write_clip, write_street
 
-from clip2scene_ros import arguments, cli, label_command, label_pictures
+from clip2scene_ros import arguments, label_command, label_pictures
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.config import ClipConfig, LabelConfig, LabelerConfig, TextConfig, settings_of
 from clip2scene_ros.errors import BadTeacher
@@ -36,18 +34,6 @@ IMAGE_TOPIC, INFO_TOPIC = "/cam_front/image/compressed", "/cam_front/camera_info
 WORDS = "road, street; car, van; person"
 WORLD = load_class_set("world")
 VOID_TAGS = {"meta", "img"}
-
-
-def clip2scene(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    out, error, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
-    try:
-        with redirect_stdout(out), redirect_stderr(error):
-            code = cli.main([str(word) for word in words])
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -238,30 +236,3 @@ def test_a_scene_that_fails_half_way_leaves_no_file(tmp_path: Path, monkeypatch:
     with pytest.raises(OSError, match="disk full"):
         WorldDataset([1], 1, tmp_path, workers=1)
     assert not list(tmp_path.iterdir())
-
-
-def test_ctrl_c_does_not_wait_for_scenes_that_have_not_begun(tmp_path, monkeypatch):
-    from clip2scene_training.datasets import world
-
-    begun, may_end = [], threading.Event()
-
-    class Pool(ThreadPoolExecutor):
-        def shutdown(self, wait=True, *, cancel_futures=False):
-            super().shutdown(wait=False, cancel_futures=cancel_futures)
-            may_end.set()
-            super().shutdown(wait=wait)
-
-    def scene(seed, *_):
-        begun.append(seed)
-        if len(begun) > 1:
-            assert may_end.wait(30)
-
-    def interrupted(done, total):
-        if done:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(world, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(world, "_generate_scene", scene)
-    with pytest.raises(KeyboardInterrupt):
-        WorldDataset(range(20), 1, tmp_path, workers=2, progress=interrupted)
-    assert len(begun) <= 3

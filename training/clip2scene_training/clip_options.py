@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clip2scene_ros.config import settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_training.config import TrainClipConfig
-from clip2scene_training.options import parsed
+from clip2scene_training.options import add_settings, given_settings
 
 EXAMPLES = """\
 examples:
@@ -37,19 +36,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="model to write (.safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     parser.add_argument("--overwrite", action="store_true", help="replace the model of an earlier run")
-    group = parser.add_argument_group("settings")
-    for name, default, field in settings_of(TrainClipConfig()):
-        help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
-        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=help_text)
+    add_settings(parser, TrainClipConfig())
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and print what became of it."""
     args = parser().parse_args(argv)
-    given = {name: getattr(args, name) for name, _, _ in settings_of(TrainClipConfig())}
-    given = {name: text for name, text in given.items() if text is not None}
-    config = with_settings(TrainClipConfig(), parsed(given, TrainClipConfig()))
+    config = given_settings(args, TrainClipConfig())
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     from clip2scene_ros.teacher.openclip import open_clip

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip2scene_ros.config import settings_of, with_settings
+from clip2scene_ros.config import Config, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_training.config import FinetuneConfig
 
@@ -44,19 +44,14 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="checkpoint to write (.safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint of an earlier run")
-    group = parser.add_argument_group("settings")
-    for name, default, field in settings_of(FinetuneConfig()):
-        help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
-        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=help_text)
+    add_settings(parser, FinetuneConfig())
     return parser
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command and print what the validation data say, and where the report is."""
     args = parser().parse_args(argv)
-    given = {name: getattr(args, name) for name, _, _ in settings_of(FinetuneConfig())}
-    given = {name: text for name, text in given.items() if text is not None}
-    config = with_settings(FinetuneConfig(), parsed(given))
+    config = given_settings(args, FinetuneConfig())
     from clip2scene_training.finetune import finetune, training_folder
 
     # Before the long work: may it be written, and can it?
@@ -123,6 +118,20 @@ def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) ->
             bar.update(done - bar.n)
 
         return WorldDataset(split, cache_dir=cache or Path("runs/world"), progress=show)
+
+
+def add_settings(parser: argparse.ArgumentParser, config: object) -> None:
+    """Add every setting of `config` by its dotted name, with its reason and default."""
+    group = parser.add_argument_group("settings")
+    for name, default, field in settings_of(config):
+        help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
+        group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=help_text)
+
+
+def given_settings(args: argparse.Namespace, config: Config) -> Config:
+    """Return `config` with the settings that the command line gives; raises BadConfig as `with_settings` does."""
+    given = {name: getattr(args, name) for name, _, _ in settings_of(config)}
+    return with_settings(config, parsed({name: text for name, text in given.items() if text is not None}, config))
 
 
 def parsed(given: dict[str, str], config: object | None = None) -> dict[str, Any]:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from clip2scene_ros.frame import Frame
 from clip2scene_training.datasets.cache import is_saved, load_frame, save_frame, user_cache
+from clip2scene_training.parallel import Progress, in_processes
 from clip2scene_training.world.config import WorldConfig
 from clip2scene_training.world.splits import EVERY, FRAMES, Split
 from clip2scene_training.world.version import WORLD_VERSION
-
-Progress = Callable[[int, int], None]
 
 
 class WorldDataset:
@@ -106,23 +103,7 @@ class WorldDataset:
             for seed, stems in zip(self.seeds, self._stems, strict=True)
             if not all(is_saved(stem, with_images=self.with_images) for stem in stems)
         ]
-        total, done = len(self.seeds), len(self.seeds) - len(jobs)
-        progress(done, total)
-        if workers <= 1 or len(jobs) <= 1:
-            for job in jobs:
-                _generate_scene(*job)
-                done += 1
-                progress(done, total)
-            return
-        # spawn, not fork: the caller may hold torch threads or a CUDA context
-        pool = ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn"))
-        try:
-            for finished in as_completed([pool.submit(_generate_scene, *job) for job in jobs]):
-                finished.result()
-                done += 1
-                progress(done, total)
-        finally:
-            pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all the scenes not yet begun
+        in_processes(_generate_scene, jobs, workers, len(self.seeds), progress)
 
 
 def _generate_scene(seed: int, stems: list[Path], config: WorldConfig, every: int, with_images: bool) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import multiprocessing
 import tarfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from clip2scene_ros.errors import BadDataset, BadImage
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array
 from clip2scene_ros.io.image import decode_compressed, encode_jpeg
+from clip2scene_training.parallel import Progress, in_processes
 from clip2scene_training.photos.config import PhotoConfig
 
 PHOTOS_VERSION = "photos-1"
@@ -26,8 +25,6 @@ SHARD = 512
 """Photos in a file."""
 HELD_OUT = 1_000_000_000
 """Seeds from here on are for looking at a model, never for learning."""
-
-Progress = Callable[[int, int], None]
 
 
 class PhotoCorpus:
@@ -68,7 +65,8 @@ class PhotoCorpus:
         starts = range(first, first + count, SHARD)
         jobs = [(start, min(SHARD, first + count - start)) for start in starts]
         self.paths = [folder / f"{start:010d}_{size:04d}.tar" for start, size in jobs]
-        _make([(p, *job, config) for p, job in zip(self.paths, jobs, strict=True)], workers, progress)
+        missing = [(p, *job, config) for p, job in zip(self.paths, jobs, strict=True) if not p.exists()]
+        in_processes(write_shard, missing, workers, len(jobs), progress or (lambda done, total: None))
 
     def __len__(self) -> int:
         """Return the number of photos."""
@@ -119,32 +117,6 @@ def read_shard(path: Path) -> Iterator[tuple[Array, str]]:
                 yield decode_compressed(data), words.decode()
     except (tarfile.TarError, OSError, ValueError, BadImage) as error:
         raise BadDataset("shard", f"{path} is damaged ({error}): delete it, and it is made anew.") from error
-
-
-Job = tuple[Path, int, int, PhotoConfig]
-
-
-def _make(jobs: list[Job], workers: int, progress: Progress | None) -> None:
-    """Make the shards that are missing."""
-    show = progress or (lambda done, total: None)
-    missing = [job for job in jobs if not job[0].exists()]
-    total, done = len(jobs), len(jobs) - len(missing)
-    show(done, total)
-    if workers <= 1 or len(missing) <= 1:
-        for job in missing:
-            write_shard(*job)
-            done += 1
-            show(done, total)
-        return
-    # spawn, not fork: the caller may hold torch threads or a CUDA context
-    pool = ProcessPoolExecutor(min(workers, len(missing)), multiprocessing.get_context("spawn"))
-    try:
-        for finished in as_completed([pool.submit(write_shard, *job) for job in missing]):
-            finished.result()
-            done += 1
-            show(done, total)
-    finally:
-        pool.shutdown(cancel_futures=True)  # or Ctrl-C would wait for all the shards not yet begun
 
 
 def write_shard(path: Path, first: int, count: int, config: PhotoConfig) -> None:

@@ -1,0 +1,24 @@
+"""The command line in this process, for tests."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from clip2scene_ros import cli
+
+
+def clip2scene(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `clip2scene`, without the seconds in which a process of its own loads torch."""
+    out, error, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    try:
+        with redirect_stdout(out), redirect_stderr(error):
+            code = cli.main([str(word) for word in words])
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
