@@ -10,6 +10,7 @@ classes when val's pixels are judged. Nothing of it is shipped.
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,6 +104,7 @@ def main() -> int:
     parser.add_argument("--scenes", type=int, default=30)
     parser.add_argument("--out", type=Path, default=Path("runs/clip/frozen_text.safetensors"))
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     rows = load_rows(args.rows / "coco_multi.npy", f"{args.rows / 'classes.json'}#coco_stuff_171")
     config = TrainClipConfig(
@@ -120,6 +122,9 @@ def main() -> int:
     vectors = class_vectors(rows, classes, TextConfig())
     matrix, images = judge(clip, replace(clip.card.dense, scales="1, 2"), vectors, data, table)
     scores = " ".join(f"{n} {100 * v:.0f}" for n, v in zip(classes.names, metrics.iou(matrix), strict=True))
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        args.json.write_text(json.dumps({"classes": classes.names, "images": images, "confusion": matrix.tolist()}))
     print(f"{len(classes)} classes, {images} images: mIoU {100 * metrics.mean_iou(matrix):.1f} | {scores}")
     return 0
 
