@@ -72,6 +72,86 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class SemanticConfig:
+    """Semantic consistency: points score highest with the text of the class that their pixel has."""
+
+    form: str = setting(
+        "ce",
+        "cross entropy, as the released code; `eq1` and `eq1_with_pos` are readings of the paper's Eq. 1; `gce` and "
+        "`sce` bear wrong labels better",
+        choices=("ce", "gce", "sce", "eq1", "eq1_with_pos"),
+    )
+    normalize: bool = setting(False, "score by direction only; the released code has lengths count")
+    temperature: float = setting(
+        1.0, "divides the scores: 1 in the released code, 0.5 in the paper's Eq. 1", low=1e-3, high=100.0
+    )
+    balance: float = setting(0.0, "classes weigh frequency ** -balance; 0 for equal weights", low=0.0, high=1.0)
+    weight_cap: float = setting(
+        5.0, "most that a class may weigh, the average point having 1: rare labels are often wrong", low=1.0, high=1e6
+    )
+    weight: float = setting(1.0, "of this term; 0 leaves it out", low=0.0, high=100.0)
+
+
+@dataclass(frozen=True)
+class SpaceTimeConfig:
+    """Spatial-temporal consistency: points of a small cell of space, over some sweeps, are pulled to its centre."""
+
+    form: str = setting(
+        "cells", "`cosine` pulls each point to its own pixel: scans without sweeps", choices=("cells", "cosine")
+    )
+    cell_size_m: float = setting(0.1, "edge of a cell, the paper's voxel size [m]", low=0.01, high=10.0)
+    pixels: bool = setting(True, "the centre is of pixels and points; the released code reads points alone")
+    learn_projection: bool = setting(True, "of pixels to the student's space; the released code leaves it random")
+    centre: str = setting(
+        "normalized",
+        "features and centre have length 1, else they grow without end; `detached` bears no gradient; `free` has both "
+        "faults, as released",
+        choices=("normalized", "detached", "free"),
+    )
+    mean_over: str = setting(
+        "points",
+        "`cells` divides the sum by their number, as the paper; `slots` counts the empty ones, as released",
+        choices=("points", "cells", "slots"),
+    )
+    limit: int = setting(8, "pairs of a cell that count, as released; 0 for all", low=0, high=1_000_000)
+    pick: str = setting("random", "which pairs of an over-full cell; `first` as released", choices=("random", "first"))
+    temperature: float = setting(1.0, "of the attention, the paper's lambda", low=1e-3, high=100.0)
+    weight: float = setting(1.0, "of this term; 0 leaves it out", low=0.0, high=100.0)
+
+
+@dataclass(frozen=True)
+class SwitchConfig:
+    """Switchable self-training: from some time on, labels of pixels and predictions take turns at random."""
+
+    start: float = setting(0.5, "share of the steps before it; the paper has 10 of 20 epochs", low=0.0, high=1.0)
+    probability: float = setting(0.5, "that a prediction is the label; 0 leaves self-training out", low=0.0, high=1.0)
+    granularity: str = setting(
+        "point", "each point has a coin of its own; the released code throws one a batch", choices=("point", "batch")
+    )
+    prediction: str = setting(
+        "own", "of the student in training, as the paper; `ema` of its moving average", choices=("own", "ema")
+    )
+    decay: float = setting(0.999, "of the moving average, a step", low=0.0, high=1.0)
+    unpaired: bool = setting(False, "points that no camera sees learn from predictions, too")
+
+
+@dataclass(frozen=True)
+class PretrainLossConfig:
+    """What learning without labels counts as wrong; the defaults are the paper, mended (docs/losses.md)."""
+
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
+    space_time: SpaceTimeConfig = field(default_factory=SpaceTimeConfig)
+    switching: SwitchConfig = field(default_factory=SwitchConfig)
+
+
+OFFICIAL_LOSSES = PretrainLossConfig(
+    space_time=SpaceTimeConfig(pixels=False, learn_projection=False, centre="free", mean_over="slots", pick="first"),
+    switching=SwitchConfig(start=0.55, granularity="batch"),
+)
+"""As CLIP2Scene's released code: D1, D2 and D5 to D9 of docs/losses.md; it starts with the 12th of 20 epochs."""
+
+
+@dataclass(frozen=True)
 class TowersConfig:
     """The small CLIP: an open_clip model of these sizes."""
 

@@ -1,5 +1,7 @@
 """Losses of the supervised training: cross entropy plus Lovász-softmax, as in CLIP2Scene's fine-tuning.
 
+Those of the training without labels are in `semantic`, `consistency`, `switching` and `contrast`.
+
 Each term is one number over the whole batch, whatever the processes that share it: the cross entropy is divided by
 what all of them sum up, and the Lovász term, which is no mean over points, is taken scan by scan.
 """
@@ -18,8 +20,20 @@ from clip2scene_ros.frame import UNKNOWN
 INDEX_BITS = 32
 
 
-def _alone(value: Tensor) -> Tensor:
+def alone(value: Tensor) -> Tensor:
+    """Return `value`: the mean over all processes where there is one."""
     return value
+
+
+def mean_of_all(total: Tensor, count: Tensor, average: Callable[[Tensor], Tensor] = alone) -> Tensor:
+    """Return the sum of some values over their number, the number being that of all processes; 0 where there are none.
+
+    Args:
+        total: () float, the sum in this process.
+        count: () float, how many values (or what weight) that is of, without gradient.
+        average: returns the mean of a tensor over all processes; the mean of what they return is the mean of all.
+    """
+    return total / average(count).clamp_min(torch.finfo(count.dtype).tiny)
 
 
 def supervised_loss(
@@ -29,7 +43,7 @@ def supervised_loss(
     lovasz_weight: float = 1.0,
     *,
     scan_of: Tensor | None = None,
-    average: Callable[[Tensor], Tensor] = _alone,
+    average: Callable[[Tensor], Tensor] = alone,
 ) -> Tensor:
     """Return cross entropy plus weighted Lovász-softmax over the labelled rows.
 

@@ -1,0 +1,105 @@
+"""Switchable self-training (CLIP2Scene, section 3.4): labels of pixels and predictions take turns at random."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clip2scene_training.config import SwitchConfig
+
+
+def generator_for(seed: int, step: int, stream: int = 0) -> torch.Generator:
+    """Return a generator on the CPU that is a function of seed and step alone: a resumed run draws as an unbroken one.
+
+    Args:
+        seed: of the run.
+        step: 0-based.
+        stream: another number, other draws: one for each use, or for each process.
+    """
+    state = np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def self_trains(step: int, steps: int, config: SwitchConfig) -> bool:
+    """Say whether predictions may be labels at 0-based `step` of `steps`: from step round(start * steps) on.
+
+    This one definition serves every data set; the released code has two, in epochs.
+    """
+    return config.probability > 0 and step >= round(config.start * steps)
+
+
+def switched_labels(labels: Tensor, predicted: Tensor, config: SwitchConfig, generator: torch.Generator) -> Tensor:
+    """Return (P,) int64 labels to learn: by the throw of a coin a pair's prediction or the label of its pixel.
+
+    A prediction also replaces the label 255: then the pair counts, where the pixel alone says nothing.
+
+    Args:
+        labels: (P,) integer class of each pair's pixel, 255 unknown.
+        predicted: (P,) int64 class that the student, or its moving average, gives each point: the argmax of its
+            logits, of the very ones in training where it is the student's own.
+        config: settings; ask `self_trains` first.
+        generator: on the CPU, so that all devices draw the same. With `granularity` `batch`, equal generators in all
+            processes throw the same coin; with `point` each process needs its own stream.
+    """
+    throws = 1 if config.granularity == "batch" else len(labels)
+    coin = torch.rand(throws, generator=generator) < config.probability
+    return torch.where(coin.to(labels.device), predicted, labels.long())
+
+
+def unpaired(pair_points: Tensor, num_points: int) -> Tensor:
+    """Return (N,) bool, points that no pair has: they are labelled by predictions alone, or by nothing.
+
+    Args:
+        pair_points: (P,) int64 point of each pair; a point may have several.
+        num_points: N.
+    """
+    alone = torch.ones(num_points, dtype=torch.bool, device=pair_points.device)
+    alone[pair_points] = False
+    return alone
+
+
+class MovingAverage(nn.Module):
+    """A module whose weights follow those of another: w <- d w + (1 - d) other (Tarvainen and Valpola, 2017).
+
+    It always is in evaluation mode and bears no gradients. Buffers of floats, such as a batch norm's moments, follow
+    as the weights do; others are copied. Its state_dict holds all that it needs to go on.
+
+    Args:
+        module: is copied.
+        decay: d; the first updates have less, (1 + n) / (10 + n), so that the random start is soon forgotten.
+    """
+
+    updates: Tensor
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).requires_grad_(False)
+        self.decay = decay
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.eval()
+
+    def train(self, mode: bool = True) -> MovingAverage:
+        """Stay in evaluation mode, whatever `mode` is."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Move towards the weights that `module` has now; call it after each step of its optimizer."""
+        n = int(self.updates)
+        decay = min(self.decay, (1 + n) / (10 + n))
+        theirs = module.state_dict()
+        for name, mine in self.module.state_dict().items():
+            if mine.is_floating_point():
+                mine.lerp_(theirs[name].to(mine), 1 - decay)
+            else:
+                mine.copy_(theirs[name])
+        self.updates += 1
+
+    @torch.no_grad()
+    def forward(self, *inputs: Any) -> Tensor:  # noqa: ANN401 - as the module's own
+        """Return what the averaged module makes of its inputs."""
+        return cast(Tensor, self.module(*inputs))
