@@ -59,7 +59,7 @@ def slow_loss(batch: Batch, config: SpaceTimeConfig, chosen: list[int]) -> float
         return [x / math.sqrt(dot(a, a)) for x in a]
 
     shaped = unit if config.centre == "normalized" else list
-    points, pixels = ([shaped(row) for row in kind.tolist()] for kind in (batch.points, batch.pixels))
+    points, pixels = [shaped(row) for row in batch.points.tolist()], batch.pixels.tolist()
     labels, text = batch.labels.tolist(), batch.text.tolist()
     members: dict[int, list[int]] = {}
     for row, cell in enumerate(batch.cell.tolist()):

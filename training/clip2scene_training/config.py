@@ -104,8 +104,8 @@ class SpaceTimeConfig:
     learn_projection: bool = setting(True, "of pixels to the student's space; the released code leaves it random")
     centre: str = setting(
         "normalized",
-        "features and centre have length 1, else they grow without end; `detached` bears no gradient; `free` has both "
-        "faults, as released",
+        "points and centre have length 1, else they grow without end; `detached` bears no gradient; `free` does "
+        "neither, as released",
         choices=("normalized", "detached", "free"),
     )
     mean_over: str = setting(

@@ -124,9 +124,11 @@ def attend(features: list[Tensor], text: Tensor, cells: Cells, temperature: floa
     highest = highest.scatter_reduce(0, cells.cell, scores.detach().amax(0), "amax")
     shares = (scores - highest[cells.cell]).exp()
     sums = shares.new_zeros(len(cells)).index_add(0, cells.cell, shares.sum(0))
-    weights = shares / sums[cells.cell]
-    mixed = torch.stack([weight[:, None] * kind for weight, kind in zip(weights, features, strict=True)]).sum(0)
-    return mixed.new_zeros(len(cells), mixed.shape[1]).index_add(0, cells.cell, mixed)
+    weights = shares / sums.index_select(0, cells.cell)
+    centres = shares.new_zeros(len(cells), text.shape[1])
+    for weight, kind in zip(weights, features, strict=True):
+        centres = centres.index_add(0, cells.cell, weight[:, None] * kind)
+    return centres
 
 
 def space_time_loss(
@@ -147,7 +149,7 @@ def space_time_loss(
 
     Args:
         points: (P, D) float of the local head, a row for each pair.
-        pixels: (P, D) float of `PixelProjection`, or None where `config.pixels` is off.
+        pixels: (P, D) float of `PixelProjection`, which has given them length 1; None where `config.pixels` is off.
         text: (C, D) unit text embeddings, in the dtype of the points.
         cell: (P,) int64 of `space_time_cells`, unique over the batch.
         labels: (P,) integer class of each pair's pixel; 255 is ignored.
@@ -161,17 +163,16 @@ def space_time_loss(
     """
     _check(points, pixels, cell, labels, config, generator)
     cells = group(cell, labels, config.limit, generator if config.pick == "random" else None)
-    kinds = [points[cells.pairs]]
-    if config.pixels and pixels is not None:
-        kinds.append(pixels[cells.pairs])
+    own = points.index_select(0, cells.pairs)
     if config.centre == "normalized":
-        kinds = [functional.normalize(kind, dim=1) for kind in kinds]
-    centres = attend(kinds, text, cells, config.temperature)
+        own = functional.normalize(own, dim=1)
+    shown = [pixels.index_select(0, cells.pairs)] if config.pixels and pixels is not None else []
+    centres = attend([own, *shown], text, cells, config.temperature)
     if config.centre == "normalized":
         centres = functional.normalize(centres, dim=1)
     elif config.centre == "detached":
         centres = centres.detach()
-    total = torch.sigmoid(-(kinds[0] * centres[cells.cell]).sum(1)).sum()
+    total = torch.sigmoid(-(own * centres.index_select(0, cells.cell)).sum(1)).sum()
     count = len(cells.pairs)
     if config.mean_over == "cells":
         count = len(cells)
