@@ -9,6 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from clip2scene_ros.config import NetworkConfig
+from clip2scene_ros.student.networks import TwoHeads, build_network
+from clip2scene_ros.student.sparse.tensor import SparseTensor
 from clip2scene_training.config import OFFICIAL_LOSSES, SwitchConfig
 from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
 
@@ -141,3 +144,18 @@ def test_an_average_that_was_saved_goes_on_as_if_it_had_not_been():
         torch.equal(a, b) for a, b in zip(average.state_dict().values(), other.state_dict().values(), strict=True)
     )
     assert average.updates == 4
+
+
+def test_the_average_of_a_student_with_two_heads_predicts():
+    student = TwoHeads(build_network(NetworkConfig()))
+    average = MovingAverage(student, 0.999)
+    coords = torch.cartesian_prod(torch.zeros(1), *[torch.arange(4.0)] * 3).to(torch.int32)
+    scan = SparseTensor(torch.rand(64, 1, generator=torch.Generator().manual_seed(0)), coords)
+    student.eval()
+    for theirs, mine in zip(student(scan), average(scan), strict=True):
+        torch.testing.assert_close(mine, theirs)
+        assert not mine.requires_grad
+    with torch.no_grad():
+        student.network.head.bias += 1.0
+    average.update(student)  # the first update has a decay of 0.1
+    torch.testing.assert_close(average.module.network.head.bias, student.network.head.bias - 0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,6 +100,6 @@ class MovingAverage(nn.Module):
         self.updates += 1
 
     @torch.no_grad()
-    def forward(self, *inputs: Any) -> Tensor:  # noqa: ANN401 - as the module's own
+    def forward(self, *inputs: Any) -> Any:  # noqa: ANN401 - as the module's own
         """Return what the averaged module makes of its inputs."""
-        return cast(Tensor, self.module(*inputs))
+        return self.module(*inputs)
