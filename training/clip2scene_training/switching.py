@@ -18,7 +18,7 @@ def generator_for(seed: int, step: int, stream: int = 0) -> torch.Generator:
     Args:
         seed: of the run.
         step: 0-based.
-        stream: another number, other draws: one for each use, or for each process.
+        stream: another number, other draws: one for each use.
     """
     state = np.random.SeedSequence((seed, step, stream)).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
@@ -42,8 +42,8 @@ def switched_labels(labels: Tensor, predicted: Tensor, config: SwitchConfig, gen
         predicted: (P,) int64 class that the student, or its moving average, gives each point: the argmax of its
             logits, of the very ones in training where it is the student's own.
         config: settings; ask `self_trains` first.
-        generator: on the CPU, so that all devices draw the same. With `granularity` `batch`, equal generators in all
-            processes throw the same coin; with `point` each process needs its own stream.
+        generator: on the CPU, so that all devices draw the same. Equal ones in all processes throw one coin for the
+            whole batch; with `granularity` `point` their coins are of unrelated points.
     """
     throws = 1 if config.granularity == "batch" else len(labels)
     coin = torch.rand(throws, generator=generator) < config.probability
