@@ -210,3 +210,68 @@ class TrainClipConfig:
         512, "photos that are not learned, to look at the model by; 0 for none", low=0, high=100_000
     )
     eval_every: int = setting(1000, "steps between two looks at them; 0 looks at the end only", low=0)
+
+
+@dataclass(frozen=True)
+class SweepsConfig:
+    """Which sweeps are learned from together, and how they are brought into the key frame."""
+
+    count: int = setting(3, "sweeps with the key frame; fewer where a drive begins", low=1, high=100)
+    previous: int = setting(9, "the others are drawn from this many before it", low=1, high=1000)
+    own_m: float = setting(
+        1.0, "points of the others with |x| and |y| below this are the vehicle itself; 0 keeps them [m]", low=0.0
+    )
+    point_time: bool = setting(
+        True, "points with a time are moved to the scan's stamp; false where the driver has done that already"
+    )
+    cell_m: float = setting(0.1, "edge of a space-time cell [m]", low=1e-3, high=100.0)
+    merged: bool = setting(False, "all sweeps are one cloud, as a control; else each is a sample of the network")
+
+
+@dataclass(frozen=True)
+class PairsConfig:
+    """Which point goes with which pixel, and what is said of it."""
+
+    images: str = setting(
+        "key", "all sweeps look into the key frame's images, as the paper's do, or each into its `own`",
+        choices=("key", "own"),
+    )  # fmt: skip
+    visibility: bool = setting(True, "points hidden behind nearer ones have no pixel; the paper's have")
+    labels: str = setting(
+        "pixel",
+        "a pair's class is its pixel's, as the paper's, or its `point`'s: what all cameras and rules say of that",
+        choices=("pixel", "point"),
+    )
+
+
+@dataclass(frozen=True)
+class ImageAugmentConfig:
+    """Which images go with a sample, and how they are varied."""
+
+    give: str = setting(
+        "crops", "`whole` gives images as they are, `none` only the pairs' places in them",
+        choices=("crops", "whole", "none"),
+    )  # fmt: skip
+    width: int = setting(416, "of a crop after resizing [px]", low=16, high=4096)
+    height: int = setting(224, "of a crop after resizing [px]", low=16, high=4096)
+    least_area: float = setting(0.3, "smallest crop, as share of an image", low=0.01, high=1.0)
+    least_ratio: float = setting(14 / 9, "narrowest crop, width by height", low=0.1, high=10.0)
+    most_ratio: float = setting(17 / 9, "widest crop, width by height", low=0.1, high=10.0)
+    keep_pairs: int = setting(1024, "a crop is taken if more pairs than this remain in it ...", low=0)
+    keep_share: float = setting(0.75, "... or more than this share of the image's pairs", low=0.0, high=0.99)
+    tries: int = setting(20, "crops drawn until one is taken; then the whole image is", low=1, high=1000)
+    flip: bool = setting(True, "mirror every second crop")
+
+
+@dataclass(frozen=True)
+class PretrainDataConfig:
+    """How frames with pseudo-labels become samples for pretraining."""
+
+    sweeps: SweepsConfig = field(default_factory=SweepsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    images: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(scale=0.0, intensity=0.0))
+    voxel_size_m: float = setting(0.1, "as the network's [m]", low=1e-3, high=100.0)
+    in_channels: int = setting(1, "as the network's", low=1, high=1)
+    min_range_m: float = setting(0.5, "as the segmenter's [m]", low=0.0, high=100.0)
+    max_range_m: float = setting(80.0, "as the segmenter's [m]", low=1.0, high=1000.0)
