@@ -70,7 +70,7 @@ def draw_crop(size: tuple[int, int], pixel: Array, config: ImageAugmentConfig, r
         config: sizes, shapes, and what is enough.
         rng: source of the crop.
     """
-    mirrored = bool(config.flip and rng.integers(2))
+    mirrored = bool(rng.integers(2)) and config.flip  # drawn whether used or not, so that the switch shifts no seeds
     for _ in range(config.tries):
         crop = _any_crop(size, config, mirrored, rng)
         kept = int(crop.holds(pixel).sum()) if crop is not None else 0
