@@ -113,3 +113,18 @@ def test_switches_do_not_change_which_part_is_drawn(flip):
     assert any(p.mirrored for p in parts) == flip
     on = [draw_crop(SIZE, pixels(6000), ImageAugmentConfig(), np.random.default_rng(s)) for s in range(20)]
     assert [replace(p, mirrored=False) for p in parts] == [replace(p, mirrored=False) for p in on]
+
+
+def test_a_pair_belongs_to_a_crop_as_its_nearest_pixel_does():
+    crop = Crop(5, 7, 4, 6, 8, 12)
+    rows = np.array([[4.4, 9], [4.6, 9], [8.4, 9], [8.6, 9]])
+    columns = np.array([[6, 6.4], [6, 6.6], [6, 12.4], [6, 12.6]])
+    assert crop.holds(rows).tolist() == [False, True, True, False]
+    assert crop.holds(columns).tolist() == [False, True, True, False]
+
+
+def test_shrinking_takes_the_mean_and_not_every_fourth_pixel():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::4] = 200
+    drawn = Crop(0, 0, 64, 64, 16, 16).drawn(stripes)
+    assert np.abs(drawn[:, 2:-2].astype(int) - 50).max() < 15
