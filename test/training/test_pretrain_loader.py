@@ -60,6 +60,10 @@ def test_an_epoch_has_every_key_frame_once_and_no_two_epochs_are_alike(frames):
     keys = [known.get(tuple(b.points[0].tolist())) for b in batches]
     found = [[k for k in keys[i : i + 3] if k is not None] for i in (0, 3)]
     assert all(len(set(each)) == len(each) >= 2 for each in found)
+    one = PretrainSamples(frames, samples.config, 0, keys=[5])
+    first, second = islice(pretrain_batches(one, 1), 2)
+    assert torch.equal(first.points, second.points)
+    assert not torch.equal(first.coords, second.coords)
     a, b = samples[0, 1], samples[1, 1]
     assert torch.equal(a.points, b.points)
     assert not torch.equal(a.coords, b.coords)
