@@ -341,7 +341,7 @@ def _pairs(photos: Photos) -> Pairs:
 
 def _card(config: TrainClipConfig, out: Path, words: WordTokenizer) -> ClipCard:
     """Return what the file says of itself; its dense read-out is what measures best (docs/photos.md)."""
-    dense = DenseConfig(affinity="identity", mode="whole", short_side_px=180, scales="1, 2, 4")
+    dense = DenseConfig(affinity="identity", mode="whole", short_side_px=180, scales="1, 2")
     return ClipCard(
         out.stem, architecture(config.towers, words), OPENAI_MEAN, OPENAI_STD, dense, words.vocabulary, config.notice
     )
