@@ -212,7 +212,7 @@ class Stopped(BaseException):
 
 
 class StopSignal:
-    """What SIGINT and SIGTERM do: interrupt the start and the loading of a student, which take seconds.
+    """What SIGINT and SIGTERM do: interrupt the imports, and end the wait for a student, both of which take seconds.
 
     Everything else ends by itself, since rclpy shuts the context down; an exception raised inside its C++ code comes
     out as another one, with a traceback. There a signal is only noted, for `check` to raise.
@@ -220,14 +220,14 @@ class StopSignal:
 
     def __init__(self) -> None:
         self._asked = False
-        self._loading = True  # from the start of the process on: imports, too
+        self._importing = True  # from the start of the process on
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._asked = True
-        if self._loading:
-            self._loading = False  # launch and terminal both send one, and the second must not interrupt the way out
+        if self._importing:
+            self._importing = False  # launch and terminal both send one, and the second must not interrupt the way out
             raise Stopped
 
     def check(self) -> None:
@@ -237,18 +237,21 @@ class StopSignal:
 
     def init_ros(self, args: list[str]) -> None:
         """Start rclpy, which from then on listens for signals as well."""
-        self._loading = False
+        self._importing = False
         rclpy.init(args=args)
         self.check()
 
     def load(self, config: SegmenterConfig) -> Student:
-        """Load the student, interruptibly."""
-        self._loading = True
+        """Load the student, interruptibly.
+
+        In another thread: an exception that a signal raises inside torch's import may pass through C++ code that ends
+        the process over it.
+        """
+        self.check()
         try:
-            self.check()
-            student = load_segmenter(config)
-        finally:
-            self._loading = False
+            student = meanwhile(partial(load_segmenter, config), lambda: None, lambda: not self._asked)
+        except InterruptedError as interrupted:
+            raise Stopped from interrupted
         self.check()
         return student
 
