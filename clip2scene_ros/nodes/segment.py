@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -36,6 +34,7 @@ from clip2scene_ros.nodes.logs import RosHandler
 from clip2scene_ros.nodes.outputs import Outputs, qos_profile
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
 from clip2scene_ros.nodes.pipeline import Pipeline, Student
+from clip2scene_ros.nodes.stopping import Stopped, StopSignal
 from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
 from clip2scene_ros.words import listed
 
@@ -203,59 +202,6 @@ class SegmentNode(LifecycleNode):
         self._reporter.loaded, self._reporter.class_set = student.describe(), student.class_set
 
 
-class Stopped(BaseException):
-    """A signal interrupted the loading.
-
-    Not KeyboardInterrupt: where that passes through a C extension's own Python code, CPython ends the process by SIGINT
-    in the end, although it was caught.
-    """
-
-
-class StopSignal:
-    """What SIGINT and SIGTERM do: interrupt the imports, and end the wait for a student, both of which take seconds.
-
-    Everything else ends by itself, since rclpy shuts the context down; an exception raised inside its C++ code comes
-    out as another one, with a traceback. There a signal is only noted, for `check` to raise.
-    """
-
-    def __init__(self) -> None:
-        self._asked = False
-        self._importing = True  # from the start of the process on
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
-        if self._importing:
-            self._importing = False  # launch and terminal both send one, and the second must not interrupt the way out
-            raise Stopped
-
-    def check(self) -> None:
-        """Raise Stopped when a signal came before rclpy listened, or where its exception was swallowed."""
-        if self._asked:
-            raise Stopped
-
-    def init_ros(self, args: list[str]) -> None:
-        """Start rclpy, which from then on listens for signals as well."""
-        self._importing = False
-        rclpy.init(args=args)
-        self.check()
-
-    def load(self, config: SegmenterConfig) -> Student:
-        """Load the student, interruptibly.
-
-        In another thread: an exception that a signal raises inside torch's import may pass through C++ code that ends
-        the process over it.
-        """
-        self.check()
-        try:
-            student = meanwhile(partial(load_segmenter, config), lambda: None, lambda: not self._asked)
-        except InterruptedError as interrupted:
-            raise Stopped from interrupted
-        self.check()
-        return student
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run `segment_node`; return 0 after Ctrl-C or SIGTERM, 1 when it could not start."""
     try:
@@ -279,7 +225,7 @@ def _run(args: list[str], stop: StopSignal) -> int:
     stop.init_ros(args)
     node: SegmentNode | None = None
     try:
-        node = SegmentNode(stop.load)
+        node = SegmentNode(lambda config: stop.load(partial(load_segmenter, config)))
         logging.getLogger("clip2scene_ros").addHandler(RosHandler(node.get_logger()))
         if profile and (warning := shared_memory_warning()):
             node.get_logger().warning(warning)

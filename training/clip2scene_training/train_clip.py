@@ -24,25 +24,23 @@ from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
-from clip2scene_ros.config import DenseConfig
-from clip2scene_ros.errors import BadConfig, BadDataset
+from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import current_versions, file_sha256
 from clip2scene_ros.student.segmenter import choose_device
-from clip2scene_ros.teacher.clip import OPENAI_MEAN, OPENAI_STD, ClipCard, save_clip
+from clip2scene_ros.teacher.clip import ClipCard, save_clip
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.teacher.resnet import image_and_cells
 from clip2scene_ros.teacher.text import WordRows, text_features
 from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
-from clip2scene_training.config import TowersConfig, TrainClipConfig
+from clip2scene_training.clip_towers import build, card_of, parameter_groups
+from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
 from clip2scene_training.finetune import STATE, Diverged, one_cycle, training_folder
 from clip2scene_training.photos.captions import vocabulary
 from clip2scene_training.state import TrainState
 
-TEXT_HEAD, IMAGE_HEAD = 32, 64
-"""Channels of an attention head; a tower has as many heads as fit."""
 SHARPEST = math.log(100.0)
 """The scale of the cosines grows no further than this, as in CLIP."""
 BETAS = (0.9, 0.98)
@@ -124,19 +122,14 @@ def train_clip(
     folder = training_folder(out)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
-    device = choose_device(config.device)
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-    )
+    fabric = _fabric(config)
     words = WordTokenizer(vocabulary(), config.towers.context)
     model = build(config.towers, words)
-    optimizer = torch.optim.AdamW(_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
+    optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
     data_sha256 = photos.sha256()
     state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
     run = _Run(
-        fabric, config, out, folder, state, _card(config, out, words), words, rows, *fabric.setup(model, optimizer)
+        fabric, config, out, folder, state, card_of(config, out, words), words, rows, *fabric.setup(model, optimizer)
     )
     goes_on = resume and (folder / STATE).exists()
     if goes_on:
@@ -145,22 +138,38 @@ def train_clip(
     fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
     seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
     report = {
-        "steps": state.step,
-        "pairs": state.step * config.batch_size * config.views,
-        "photos": len(photos),
+        **_facts(state, photos, config, out),
         "seconds": seconds,
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "bytes": out.stat().st_size,
-        "sha256": file_sha256(out),
         "data_sha256": data_sha256,
-        "curve": state.curve,
-        "settings": asdict(config),
-        "versions": {**current_versions(), "open_clip": str(open_clip().__version__)},
         "command": command,
     }
     with whole_file(folder / "report.json") as file:
         file.write(json.dumps(report, indent=2).encode())
     return report
+
+
+def _facts(state: TrainState[nn.Module], photos: Photos, config: TrainClipConfig, out: Path) -> dict[str, Any]:
+    """Return what a report says of a finished run, but how long it took and what it was told."""
+    return {
+        "steps": state.step,
+        "pairs": state.step * config.batch_size * config.views,
+        "photos": len(photos),
+        "parameters": sum(p.numel() for p in state.student.parameters()),
+        "bytes": out.stat().st_size,
+        "sha256": file_sha256(out),
+        "curve": state.curve,
+        "settings": asdict(config),
+        "versions": {**current_versions(), "open_clip": str(open_clip().__version__)},
+    }
+
+
+def _fabric(config: TrainClipConfig) -> Fabric:
+    device = choose_device(config.device)
+    return Fabric(
+        accelerator=device.type,
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        precision="bf16-mixed" if config.precision == "bf16" else "32-true",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,48 +280,6 @@ class _Run:
         self.state.save(self.folder / STATE)
 
 
-def build(towers: TowersConfig, words: WordTokenizer) -> nn.Module:
-    """Return an untrained open_clip model, its weights drawn from torch's generator.
-
-    Cells have no position embeddings: what something is does not depend on where in the photo it is, and maps of any
-    size are read alike.
-    """
-    model: Any = open_clip().CLIP(**architecture(towers, words))
-    places = model.visual.attnpool.positional_embedding
-    nn.init.zeros_(places)
-    places.requires_grad_(False)
-    model.visual.to(memory_format=torch.channels_last)
-    built: nn.Module = model
-    return built
-
-
-def architecture(towers: TowersConfig, words: WordTokenizer) -> dict[str, Any]:
-    """Return the arguments of `open_clip.CLIP`.
-
-    The image tower is convolutional: from as few photos as these it learns far more than a transformer.
-
-    Raises:
-        BadConfig: `blocks` that are not four numbers.
-    """
-    try:
-        layers = [int(part) for part in towers.blocks.split(",")]
-    except ValueError:
-        layers = []
-    if len(layers) != 4 or min(layers) < 1:
-        raise BadConfig(
-            "blocks", f"Setting `blocks` expects four numbers, such as '1, 2, 2, 1', not {towers.blocks!r}."
-        )
-    vision = {"image_size": towers.window_px, "layers": layers, "width": towers.width, "head_width": IMAGE_HEAD}
-    text = {
-        "context_length": towers.context,
-        "vocab_size": words.vocab_size,
-        "width": towers.text_width,
-        "heads": towers.text_width // TEXT_HEAD,
-        "layers": towers.text_layers,
-    }
-    return {"embed_dim": towers.embedding, "vision_cfg": vision, "text_cfg": text}
-
-
 def batch_of(count: int, size: int, step: int, seed: int) -> Array:
     """Return the (size,) indices of a step: every photo once an epoch, in an order of the epoch's own."""
     per_epoch = count // size
@@ -337,19 +304,3 @@ def normalized(pixels: Tensor, card: ClipCard) -> Tensor:
 def _pairs(photos: Photos) -> Pairs:
     images, captions = photos.load()
     return Pairs(torch.from_numpy(images), captions)
-
-
-def _card(config: TrainClipConfig, out: Path, words: WordTokenizer) -> ClipCard:
-    """Return what the file says of itself; its dense read-out is what measures best (docs/photos.md)."""
-    dense = DenseConfig(affinity="identity", mode="whole", short_side_px=180, scales="1, 2")
-    return ClipCard(
-        out.stem, architecture(config.towers, words), OPENAI_MEAN, OPENAI_STD, dense, words.vocabulary, config.notice
-    )
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return the optimizer's groups: gains, biases, embeddings and the scale do not decay."""
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    still = [p for name, p in named if p.ndim < 2 or "embedding" in name]
-    decaying = [p for name, p in named if not (p.ndim < 2 or "embedding" in name)]
-    return [{"params": decaying, "weight_decay": weight_decay}, {"params": still, "weight_decay": 0.0}]
