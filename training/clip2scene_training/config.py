@@ -202,7 +202,7 @@ class TrainClipConfig:
     seed: int = setting(0, "of weights, order and crops; the photos have seeds of their own", low=0, high=2**31 - 1)
     device: str = setting("cpu", "`cpu` is deterministic; or `auto`, `cuda`, `cuda:1`")
     precision: str = setting(
-        "bf16", "1.6 times as fast as `fp32` on a CPU with AMX; slower on one without AVX512", choices=("bf16", "fp32")
+        "bf16", "faster than `fp32` on GPUs and on CPUs with AMX; on others `fp32` may be", choices=("bf16", "fp32")
     )
     threads: int = setting(2, "CPU threads; another number sums in another order", low=1, high=256)
     save_every: int = setting(500, "steps between two saves", low=1, high=1_000_000)
