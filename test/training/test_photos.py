@@ -16,7 +16,7 @@ from clip2scene_training.photos import PhotoConfig
 from clip2scene_training.photos import corpus as corpus_module
 from clip2scene_training.photos.captions import FRAMES, LIGHTS, Sight, caption, color_name, vocabulary
 from clip2scene_training.photos.corpus import PhotoCorpus, read_shard
-from clip2scene_training.photos.photographer import photo, subject_of
+from clip2scene_training.photos.photographer import kinds_of, photo, subject_of
 from clip2scene_training.photos.stage import MAKERS, stage
 from clip2scene_training.photos.words import KINDS, NAMES, SUBJECTS
 from clip2scene_training.world.classes import Label
@@ -48,6 +48,20 @@ def test_no_thing_place_or_split_of_the_world_is_used(project: Path):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("clip2scene_training.world"):
                 found.add(node.module.removeprefix("clip2scene_training.world").removeprefix("."))
     assert found <= LOW_LEVEL
+
+
+def test_what_a_caption_names_is_among_the_pixels_and_training_never_asks_for_them(project: Path):
+    config, named = PhotoConfig(size_px=32, visits=8, wrong=0.0), 0
+    for seed in range(8):
+        seen = {NAMES[number] for number in np.unique(kinds_of(seed, config))}
+        told = split_words(photo(seed, config)[1])
+        for kind in KINDS:
+            if kind in told:  # a one-word name that no other kind has
+                named += 1
+                assert any(kind in KINDS[other].words for other in seen)
+    assert named >= 4
+    package = project / "training" / "clip2scene_training"
+    assert [path.name for path in package.rglob("*.py") if "kinds_of" in path.read_text()] == ["photographer.py"]
 
 
 @pytest.mark.parametrize("kind", MAKERS)

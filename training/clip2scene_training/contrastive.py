@@ -30,6 +30,11 @@ def crops(images: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> 
     Returns:
         (B * views, 3, S, S) float32 in [0, 1], the crops of a photo after one another.
     """
+    return relit(framed(images, config, rng), config, rng)
+
+
+def framed(images: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> Tensor:
+    """Return crops as `crops` does, in the light as it was, of (B, H, W, C) uint8: (B * views, C, S, S) float32."""
     n, size = len(images) * config.views, config.towers.window_px
     finer = max(1, round(images.shape[1] / size / 1.5))  # then averaged, so that a large crop does not flicker
     side = np.exp(rng.uniform(math.log(config.crop), 0.0, n))
@@ -37,11 +42,13 @@ def crops(images: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> 
     turn = np.zeros((n, 2, 3))
     turn[:, 0, 0], turn[:, 1, 1], turn[:, :, 2] = side * rng.choice([-1, 1], n), side, middle
     grid = functional.affine_grid(
-        torch.from_numpy(turn).float().to(images.device), [n, 3, finer * size, finer * size], align_corners=False
+        torch.from_numpy(turn).float().to(images.device),
+        [n, images.shape[3], finer * size, finer * size],
+        align_corners=False,
     )
     photos = images.permute(0, 3, 1, 2).float().div(255).repeat_interleave(config.views, 0)
     fine = functional.grid_sample(photos, grid, padding_mode="border", align_corners=False)
-    return relit(functional.avg_pool2d(fine, finer), config, rng)
+    return functional.avg_pool2d(fine, finer)
 
 
 def relit(pixels: Tensor, config: TrainClipConfig, rng: np.random.Generator) -> Tensor:

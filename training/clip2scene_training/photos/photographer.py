@@ -66,6 +66,17 @@ def subject_of(seed: int, config: PhotoConfig | None = None) -> str:
     return _chosen(generator(seed, 2), stage(seed // config.visits), config)[0]
 
 
+def kinds_of(seed: int, config: PhotoConfig | None = None) -> Array:
+    """Return what each pixel of a photo shows, (size_px, size_px) uint8 places in `NAMES`.
+
+    For measuring how hard the photos are; nothing that learns from captions may ask for it.
+    """
+    config = config or PhotoConfig()
+    place = stage(seed // config.visits)
+    rays = _seen(place, _chosen(generator(seed, 2), place, config)[2], config.size_px)
+    return _kinds(rays).reshape(config.size_px, config.size_px).astype(np.uint8)
+
+
 def _chosen(rng: np.random.Generator, place: Stage, config: PhotoConfig) -> tuple[str, int, View]:
     """Return a subject, the number of the prop, and a view in which enough of it is seen."""
     names = [name for name in SUBJECTS if name == "sky" or name in place.props]
@@ -179,7 +190,7 @@ def _exposed(
 
 def _sights(rays: Rays, image: Array) -> list[Sight]:
     """Return what a photo shows, as somebody who looks at it would see: kinds, how much of each, which colour."""
-    kinds = np.where(rays.hit, rays.label, NAMES.index("sky"))
+    kinds = _kinds(rays)
     colors = image.reshape(-1, 3)
     found = []
     for number in np.unique(kinds):
@@ -187,3 +198,7 @@ def _sights(rays: Rays, image: Array) -> list[Sight]:
         red, green, blue = colors[mine].mean(axis=0)
         found.append(Sight(NAMES[number], float(mine.mean()), (float(red), float(green), float(blue))))
     return found
+
+
+def _kinds(rays: Rays) -> Array:
+    return np.where(rays.hit, rays.label, NAMES.index("sky"))
