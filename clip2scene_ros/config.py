@@ -134,6 +134,31 @@ class SegmentNodeConfig:
 
 
 @dataclass(frozen=True)
+class SyncConfig:
+    """How views are matched to scans; `queue_size` and `slop` mean what they mean to message_filters."""
+
+    policy: str = setting(
+        "scan_keyed",
+        "a lost view costs itself, not the whole set; the other two are message_filters' own",
+        choices=("scan_keyed", "approximate_time", "exact_time"),
+    )
+    slop_ms: float = setting(
+        50.0, "a view farther than this from its scan's stamp and offset is not taken [ms]", low=0.0, high=60_000.0
+    )
+    slops_ms: str = setting("", "other slops, by camera: `front: 20, left: 30` [ms]")
+    offsets_ms: str = setting("", "exposure after the scan's stamp, by camera: `front: 61.7, left: -20` [ms]")
+    queue_size: int = setting(10, "scans that wait for views; one more sends the oldest as it is", low=1, high=1000)
+    view_queue_size: int = setting(30, "views held of each camera: its share of the memory", low=1, high=10_000)
+    wait_ms: float = setting(
+        150.0, "a scan waits this long for views, a camera's period or longer [ms]", low=0.0, high=60_000.0
+    )
+    silent_periods: float = setting(
+        5.0, "a camera silent for so many of its periods is not waited for until it returns", low=1.0, high=1000.0
+    )
+    min_views: int = setting(0, "scans with fewer views are dropped; 0 keeps those without any", low=0, high=100)
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """The student network; stored in every checkpoint."""
 

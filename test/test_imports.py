@@ -32,7 +32,7 @@ FLOORS = (
         "words",
     )
     + ("terminal", "arguments", "label_arguments"),
-    ("geometry", "alignment", "student", "synchronizer", "drawing"),
+    ("geometry", "alignment", "student", "synchronizer", "camera_stream", "sync_sets", "drawing"),
     ("io", "render", "teacher"),
     ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
     + (
