@@ -12,6 +12,9 @@ from clip2scene_ros.sync_sets import CameraAccount, MatchedView, ViewData
 
 NS_PER_MS = 1_000_000
 
+JUMP_NS = 1_000_000_000
+"""A stamp this far behind the newest of its stream is a looped bag or a reset clock, nothing late."""
+
 PERIODS_REMEMBERED = 10
 PERIODS_NEEDED = 3
 """Gaps between arrivals before their mean is taken for the camera's period."""
@@ -43,7 +46,7 @@ class CameraStream(Generic[ViewData]):
         self._stamps: list[int] = []  # the same, sorted
         self._heard_ns: int | None = None
         self._arrivals_ns: deque[int] = deque(maxlen=PERIODS_REMEMBERED + 1)
-        self._received = self._matched = self._reused = self._max_dt_ns = 0
+        self._received = self._matched = self._reused = self._max_dt_ns = self._time_jumps = 0
         self._dropped: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
 
@@ -63,13 +66,14 @@ class CameraStream(Generic[ViewData]):
             self._dropped["duplicate_stamp"] += 1
         else:
             self._note_arrival(clock_ns)
+            if self.newest_ns is not None and stamp_ns < self.newest_ns - JUMP_NS:
+                self._time_jumps += 1
+                self.forget()
             self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
-            self._held[stamp_ns] = _Held(payload)
-            insort(self._stamps, stamp_ns)
             if horizon_ns is not None and stamp_ns <= self._useless_until(horizon_ns):
-                self._let_go(stamp_ns, "late")
-            elif len(self._held) > self._size:
-                self._let_go(next(iter(self._held)), "unmatched")
+                self._dropped["late"] += 1
+            else:
+                self._hold(stamp_ns, payload)
 
     def passed(self, scan_ns: int) -> bool:
         """Return whether no view can come any more, in order, that is nearer to the scan than those held."""
@@ -105,13 +109,11 @@ class CameraStream(Generic[ViewData]):
         for stamp_ns in self._stamps[: bisect_right(self._stamps, self._useless_until(horizon_ns))]:
             self._let_go(stamp_ns, "unmatched")
 
-    def forget_after(self, scan_ns: int | None) -> None:
-        """Let go of what is later than a scan of that stamp, or of everything: time went back."""
-        limit_ns = -1 if scan_ns is None else scan_ns + self.offset_ns
-        for stamp_ns in self._stamps[bisect_right(self._stamps, limit_ns) :]:
+    def forget(self) -> None:
+        """Let go of everything: time went back, and what is held belongs to a time that is over."""
+        for stamp_ns in list(self._stamps):
             self._let_go(stamp_ns, "time_jump")
-        if self.newest_ns is not None and self.newest_ns > limit_ns:
-            self.newest_ns = self._stamps[-1] if self._stamps else None
+        self.newest_ns = None
 
     def restart_clock(self) -> None:
         """Forget all times of arrival: the clock that gave them went back."""
@@ -139,6 +141,7 @@ class CameraStream(Generic[ViewData]):
             dropped=dict(self._dropped),
             missing=dict(self._missing),
             max_dt_ns=self._max_dt_ns,
+            time_jumps=self._time_jumps,
             silent=self.silent(clock_ns),
         )
 
@@ -162,6 +165,12 @@ class CameraStream(Generic[ViewData]):
 
     def _useless_until(self, horizon_ns: int) -> int:
         return horizon_ns + self.offset_ns - self.slop_ns
+
+    def _hold(self, stamp_ns: int, payload: ViewData) -> None:
+        self._held[stamp_ns] = _Held(payload)
+        insort(self._stamps, stamp_ns)
+        if len(self._held) > self._size:
+            self._let_go(next(iter(self._held)), "unmatched")
 
     def _let_go(self, stamp_ns: int, reason: str) -> None:
         del self._stamps[bisect_left(self._stamps, stamp_ns)]

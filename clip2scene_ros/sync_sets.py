@@ -66,6 +66,7 @@ class CameraAccount:
             came), `zero_stamp`, `duplicate_stamp`, `time_jump`.
         missing: reason -> sets without this camera, as in `ScanSet.missing`.
         max_dt_ns: largest distance of a matched view from its scan's stamp and the camera's offset [ns].
+        time_jumps: how often its time went back, which empties its queue.
         silent: whether scans do not wait for it now.
     """
 
@@ -76,6 +77,7 @@ class CameraAccount:
     dropped: dict[str, int]
     missing: dict[str, int]
     max_dt_ns: int
+    time_jumps: int
     silent: bool
 
 
@@ -90,7 +92,7 @@ class SyncAccount:
         waiting: scans that wait for views, and sets that nobody took yet.
         dropped: reason -> scans: `zero_stamp`, `duplicate_stamp`, `out_of_order`, `time_jump`, `too_few_views`,
             `not_taken` (ready, but nobody came for them).
-        time_jumps: how often time went back, which empties the queues.
+        time_jumps: how often a LiDAR's time went back, which empties all queues.
         max_waited_ns: longest time that a scan waited, by the clock of `advance` [ns].
         cameras: camera -> its account.
     """

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from operator import index
 from typing import Generic
 
-from clip2scene_ros.camera_stream import NS_PER_MS, CameraStream
+from clip2scene_ros.camera_stream import JUMP_NS, NS_PER_MS, CameraStream
 from clip2scene_ros.config import SyncConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.sync_sets import ScanData, ScanSet, SyncAccount, ViewData
 
-JUMP_NS = 1_000_000_000
-"""A stamp this far behind the newest of its stream is a looped bag or a reset clock, nothing late."""
+MAX_MS = 60_000.0
+"""Slops and offsets beyond it are typing errors."""
 
 PATIENCE = 4
 """As many scans in a row that are too late, in order among themselves, are a bag shorter than JUMP_NS that loops;
@@ -67,7 +67,7 @@ class Synchronizer(Generic[ScanData, ViewData]):
     """
 
     def __init__(self, config: SyncConfig, cameras: Sequence[str]) -> None:
-        slops = by_camera("slops_ms", config.slops_ms, cameras, config.slop_ms)
+        slops = by_camera("slops_ms", config.slops_ms, cameras, config.slop_ms, low_ms=0.0)
         offsets = by_camera("offsets_ms", config.offsets_ms, cameras, 0.0)
         if config.min_views > len(cameras):
             text = f"Setting `min_views` expects at most the number of cameras, {len(cameras)}, but got"
@@ -110,10 +110,7 @@ class Synchronizer(Generic[ScanData, ViewData]):
         if camera not in self._cameras:
             names = ", ".join(self._cameras) or "no camera at all"
             raise BadConfig("unknown_camera", f"Expected a view of {names}, but got one of {camera!r}.")
-        stamp_ns, stream = index(stamp_ns), self._cameras[camera]
-        if stamp_ns > 0 and stream.newest_ns is not None and stamp_ns < stream.newest_ns - JUMP_NS:
-            self._go_back(stamp_ns - stream.offset_ns + JUMP_NS)
-        stream.put(stamp_ns, payload, self._horizon_ns(), self._clock_ns)
+        self._cameras[camera].put(index(stamp_ns), payload, self._horizon_ns(), self._clock_ns)
         self._settle()
 
     def advance(self, now_ns: int) -> None:
@@ -152,7 +149,7 @@ class Synchronizer(Generic[ScanData, ViewData]):
             full=self._full,
             partial=self._partial,
             waiting=len(self._waiting) + len(self._ready),
-            dropped=dict(self._dropped),
+            dropped=dict(+self._dropped),
             time_jumps=self._time_jumps,
             max_waited_ns=self._max_waited_ns,
             cameras={name: camera.account(self._clock_ns) for name, camera in self._cameras.items()},
@@ -163,8 +160,7 @@ class Synchronizer(Generic[ScanData, ViewData]):
         if stamp_ns <= 0:
             return "zero_stamp"
         if lidar.newest_ns is not None and stamp_ns < lidar.newest_ns - JUMP_NS:
-            self._go_back(stamp_ns + JUMP_NS)
-            lidar.done_ns = None
+            self._start_anew()
         if any(scan.stamp_ns == stamp_ns and scan.source == source for scan in self._waiting):
             return "duplicate_stamp"
         if lidar.done_ns is None or stamp_ns > lidar.done_ns:
@@ -173,24 +169,19 @@ class Synchronizer(Generic[ScanData, ViewData]):
         lidar.behind = lidar.behind + 1 if stamp_ns > lidar.behind_ns else 1
         lidar.behind_ns = stamp_ns
         if lidar.behind >= PATIENCE:
-            self._go_back(None)
+            self._start_anew()
             return ""
         return "duplicate_stamp" if stamp_ns == lidar.done_ns else "out_of_order"
 
-    def _go_back(self, limit_ns: int | None) -> None:
-        """Forget what is later than a scan of that stamp, or everything: it belongs to a time that is over."""
+    def _start_anew(self) -> None:
+        """Empty all queues: time went back, and what they hold belongs to a time that is over."""
         self._time_jumps += 1
-        kept = [scan for scan in self._waiting if limit_ns is not None and scan.stamp_ns <= limit_ns]
-        self._dropped["time_jump"] += len(self._waiting) - len(kept)
-        self._waiting = kept
-        for source, lidar in self._lidars.items():
-            if lidar.done_ns is not None and (limit_ns is None or lidar.done_ns > limit_ns):
-                lidar.done_ns = None
-            stamps = [scan.stamp_ns for scan in kept if scan.source == source]
-            lidar.newest_ns = max(stamps, default=lidar.done_ns)
-            lidar.behind = 0
+        self._dropped["time_jump"] += len(self._waiting)
+        self._waiting.clear()
+        for lidar in self._lidars.values():
+            lidar.newest_ns, lidar.done_ns, lidar.behind = None, None, 0
         for camera in self._cameras.values():
-            camera.forget_after(limit_ns)
+            camera.forget()
 
     def _settle(self) -> None:
         """Make sets of the scans, oldest first, for which no nearer view can come from any camera that is not silent.
@@ -253,7 +244,9 @@ class Synchronizer(Generic[ScanData, ViewData]):
         return min((stamp_ns for stamp_ns in done if stamp_ns is not None), default=None) if None not in done else None
 
 
-def by_camera(setting: str, text: str, cameras: Sequence[str], default_ms: float) -> dict[str, int]:
+def by_camera(
+    setting: str, text: str, cameras: Sequence[str], default_ms: float, low_ms: float = -MAX_MS
+) -> dict[str, int]:
     """Return nanoseconds by camera from `front: 61.7, left: -20` [ms].
 
     Args:
@@ -261,6 +254,7 @@ def by_camera(setting: str, text: str, cameras: Sequence[str], default_ms: float
         text: as the user wrote it; may be empty.
         cameras: all there are.
         default_ms: of those that the text does not name [ms].
+        low_ms: smallest value allowed [ms].
 
     Raises:
         BadConfig: not of that form, or of a camera that there is not.
@@ -272,8 +266,9 @@ def by_camera(setting: str, text: str, cameras: Sequence[str], default_ms: float
             number = float(value)
         except ValueError:
             number = float("nan")
-        if not colon or not abs(number) < float("inf"):
-            raise BadConfig("type", f"Setting `{setting}` expects `camera: milliseconds, ...`, but got {part!r}.")
+        if not colon or not low_ms <= number <= MAX_MS:
+            expected = f"`camera: milliseconds, ...` in [{low_ms:g}, {MAX_MS:g}]"
+            raise BadConfig("range", f"Setting `{setting}` expects {expected}, but got {part!r}.")
         if name not in values:
             raise BadConfig("choice", f"Setting `{setting}` expects one of {', '.join(cameras)}, but got {name!r}.")
         values[name] = number
