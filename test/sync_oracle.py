@@ -6,6 +6,7 @@ It says what docs/sync.md promises, in the words of that page; the tests compare
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 JUMP = 1_000_000_000
 BEHIND_IN_A_ROW = 4
@@ -98,7 +99,7 @@ class Oracle:
         heard = self.heard.get(camera) or []
         if self.now is None or not (heard or camera in self.missed_since):
             return False
-        gaps = [b - a for a, b in zip(heard, heard[1:], strict=False)][-10:]
+        gaps = [b - a for a, b in pairwise(heard)][-10:]
         period = sum(gaps) / len(gaps) if len(gaps) >= 3 else self.settings.wait
         since = heard[-1] if heard else self.missed_since[camera]
         return self.now - since > max(self.settings.wait, self.settings.silent_periods * period)

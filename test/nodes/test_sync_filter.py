@@ -1,4 +1,4 @@
-"""The synchroniser as a filter: threads, callbacks that raise, real subscriptions, message_filters where it is there."""
+"""The synchroniser as a filter: threads, callbacks that raise, real subscriptions, message_filters."""
 
 from __future__ import annotations
 
@@ -223,6 +223,21 @@ def test_a_policy_of_message_filters_is_theirs_fed_by_our_subscriptions_too(poli
             synchronize(fs, CAMERAS, refused)
     with pytest.raises(BadConfig, match="but got 2 LiDARs"):
         synchronize(fs, ["front"], SyncConfig(policy=policy))
+
+
+def test_filters_of_message_filters_come_before_and_after():
+    theirs = pytest.importorskip("message_filters", reason="message_filters absent: it comes with ROS, not from PyPI")
+    lidar, got = SimpleFilter(), []
+    cache = theirs.Cache(lidar, 10)
+    ours = ScanSynchronizer([cache], [], SyncConfig())
+    after = theirs.Cache(ours, 10)
+    after.registerCallback(got.append)
+    for sec in (1, 2, 3):
+        sent = PointCloud2()
+        sent.header.stamp.sec = sec
+        lidar.signalMessage(sent)
+    assert [sent.header.stamp.sec for sent in got] == [1, 2, 3]
+    assert after.getLast() is got[-1] is cache.getLast()
 
 
 class Talk:
