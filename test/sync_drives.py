@@ -82,23 +82,29 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
+STRANGE = (-30, -30, -120, -900, -1500, -4000, 3_600_000)
+"""Steps of the stamps that no drive should have [ms]."""
+
+
 @st.composite
-def events(draw: st.DrawFn, cameras: tuple[str, ...], clock: bool = True) -> list[Event]:
+def events(draw: st.DrawFn, cameras: tuple[str, ...]) -> list[Event]:
     """Anything that may ever come: time runs on most of the way, stamps scatter, repeat, are zero and jump."""
+    names = (("scan", "top"), ("scan", "top"), ("scan", "rear"), ("now", ""), *(("view", name) for name in cameras * 2))
+    steps = st.tuples(
+        st.sampled_from(names),
+        st.sampled_from((0, 0, 10, 10, 10, 20, 20, 40, 40, 60, 100) * 3 + STRANGE),
+        st.sampled_from((5, 10, 20, 20, 60, 60, 300, -100)),
+        st.integers(0, 50),
+    )
     found: list[Event] = []
-    now, stamp = draw(st.integers(0, 5_000)) * MS, 5_000
-    for _ in range(draw(st.integers(1, 50))):
-        kind = draw(st.sampled_from(("scan", "view", "view", "view", "now") if cameras else ("scan", "now")))
-        stamp += draw(st.sampled_from((10, 10, 20, 40, 40, 100, 0, -30, -120, -900, -1500, -4000, 3_600_000)))
-        stamp = max(stamp, 1)
-        at = 0 if draw(st.integers(0, 30)) == 0 else stamp * MS
-        if kind == "scan":
-            found.append(("scan", at, draw(st.sampled_from(("top", "top", "rear")))))
-        elif kind == "view":
-            found.append(("view", at, draw(st.sampled_from(cameras))))
-        elif clock:
-            now += draw(st.sampled_from((5, 20, 60, 300, -100))) * MS
-            found.append(("now", max(now, 0), ""))
+    now, stamp = draw(st.integers(0, 5_000)), 5_000
+    for (kind, name), forward, passed, zero in draw(st.lists(steps, min_size=draw(st.integers(0, 40)), max_size=80)):
+        if kind == "now":
+            now = max(now + passed, 0)
+            found.append(("now", now * MS, ""))
+        else:
+            stamp = max(stamp + forward, 1)
+            found.append((kind, stamp * MS if zero else 0, name))
     return [*found, ("flush", 0, "")]
 
 
