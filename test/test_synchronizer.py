@@ -15,6 +15,7 @@ from sync_drives import CAMERAS, MS, Case, Drive, Event, case, cases_with_events
 
 from clip2scene_ros.config import SyncConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.nodes.tables import parameter_table
 from clip2scene_ros.synchronizer import Synchronizer, by_camera
 
 EXAMPLES = settings(max_examples=80)
@@ -404,6 +405,19 @@ def test_guarantee_7_reuse_is_flagged_and_distances_are_told(drive: Drive):
         assert camera.matched == sum(seen_name == name for seen_name, _ in seen)
 
 
+def test_guarantee_4_what_the_very_next_scan_could_use_is_still_held():
+    sync = case(cameras=("front",)).synchronizer()
+    sync.add_view("front", 950 * MS + 1, "for the next")
+    sync.add_view("front", 1000 * MS, "for this one")
+    sync.add_scan(1000 * MS, "top", 0)
+    sync.add_view("front", 1100 * MS, "too far")
+    sync.add_view("front", 950 * MS, "late")
+    assert sync.account().cameras["front"].dropped == {"late": 1}
+    sync.add_scan(1000 * MS + 1, "top", 1)
+    assert [ready.views["front"].payload for ready in sync] == ["for this one", "for this one"]
+    assert sync.account().cameras["front"].dropped == {"late": 1, "unmatched": 1}
+
+
 def test_guarantee_7_offsets_hold_to_the_nanosecond():
     sync = case(cameras=("front",), offset_ms={"front": 61.670001}, slop_ms={"front": 0.0}).synchronizer()
     for at in (61_670_000, 61_670_001, 61_670_002):
@@ -440,6 +454,11 @@ def test_offsets_are_read_by_camera_and_an_unknown_camera_is_an_error():
         "left": 4 * MS,
         "rear": -2 * MS,
     }
+
+
+def test_the_page_has_the_settings_as_they_are():
+    page = (Path(__file__).resolve().parent.parent / "docs" / "sync.md").read_text()
+    assert page.split("<!-- settings -->\n")[1].split("<!-- /settings -->")[0] == parameter_table(SyncConfig())
 
 
 def test_stamps_that_are_no_integers_are_refused():
