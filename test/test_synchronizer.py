@@ -15,6 +15,7 @@ from sync_drives import CAMERAS, MS, Case, Drive, Event, case, cases_with_events
 
 from clip2scene_ros.config import SyncConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.io.bag_matching import match
 from clip2scene_ros.nodes.tables import parameter_table
 from clip2scene_ros.synchronizer import Synchronizer, by_camera
 
@@ -91,6 +92,17 @@ def test_guarantee_2_each_camera_gives_its_nearest_view_within_its_slop(drive: D
 
 
 @settings(max_examples=20)
+@given(DRIVES)
+def test_guarantee_2_a_bag_gives_what_its_reader_matches_with_all_stamps_at_hand(drive: Drive):
+    arrivals = [event for _, event in drive.arrivals()]
+    scans = [at for kind, at, _ in arrivals if kind == "scan"]
+    images = {camera: [at for kind, at, name in arrivals if (kind, name) == ("view", camera)] for camera in CAMERAS}
+    sets = play(case(queue=1000, views=1000).synchronizer(), [*arrivals, ("flush", 0, "")])
+    assert [stamp for _, stamp, _, _ in sets] == sorted(scans)
+    assert [list(views.items()) for _, _, views, _ in sets] == match(sorted(scans), images, {}, 50 * MS)
+
+
+@settings(max_examples=20)
 @given(DRIVES, st.sampled_from(CAMERAS))
 def test_guarantee_2_a_dead_camera_changes_nothing_for_the_others(drive: Drive, dead: str):
     arrivals = [event for _, event in drive.arrivals()]
@@ -160,6 +172,24 @@ def test_guarantee_3_a_silent_camera_is_waited_for_until_the_time_out_then_no_mo
     assert not sync.account().cameras["front"].silent
     scan(2800)
     assert waited[2800] == (100, {"front": "timeout"})
+
+
+def test_guarantee_3_an_offset_a_little_early_spares_triggered_cameras_the_next_period():
+    rng = random.Random(0)
+    waited = {}
+    for offset_ms in (0.0, -5.0):
+        sync = case(cameras=("front",), offset_ms={"front": offset_ms}).synchronizer()
+        for i in range(1, 200):
+            trigger = i * 100 * MS
+            sync.advance(trigger + 10 * MS)
+            sync.add_scan(trigger, "top", i)
+            sync.advance(trigger + 20 * MS)
+            sync.add_view("front", trigger + round(rng.uniform(-2, 2) * MS), i)
+            for ready in sync:
+                assert ready.views["front"].payload == ready.payload
+                waited.setdefault(offset_ms, []).append(ready.waited_ns // MS)
+    assert set(waited[-5.0]) == {10}
+    assert max(waited[0.0]) > 100
 
 
 def test_guarantee_3_streams_that_have_passed_end_the_waiting_without_any_clock():
