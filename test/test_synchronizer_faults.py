@@ -150,6 +150,17 @@ def test_two_lidars_each_get_their_sets():
     assert sum(not missing for _, _, _, missing in sets) >= 196
 
 
+@pytest.mark.parametrize(("camera_hz", "held"), [(12.0, 3), (30.0, 6)])
+def test_of_a_camera_few_views_are_held_while_the_lidar_runs(camera_hz: float, held: int):
+    sync, most = case().synchronizer(), 0
+    for number, event in enumerate(Drive(seconds=60.0, camera_hz=camera_hz).live()):
+        feed(sync, event, number)
+        outcomes(sync)
+        if number > 100:  # before the first set nobody knows which views are of use
+            most = max(most, *(len(stream) for stream in sync._cameras.values()))
+    assert most == held
+
+
 def test_memory_does_not_grow_over_a_hundred_thousand_messages_with_every_fault_at_once():
     rng, sync = random.Random(1), case(cameras=CAMERAS, queue=10, views=30).synchronizer()
     now, sets, before = 0, 0, 0
