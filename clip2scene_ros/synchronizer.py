@@ -63,10 +63,12 @@ class Synchronizer(Generic[ScanData, ViewData]):
         cameras: their names; a set is full when it has a view of each.
 
     Raises:
-        BadConfig: a slop or offset of an unknown camera, or more views demanded than there are cameras.
+        BadConfig: two cameras of one name, a slop or offset of one that there is not, more views demanded than cameras.
     """
 
     def __init__(self, config: SyncConfig, cameras: Sequence[str]) -> None:
+        if len(set(cameras)) < len(cameras):
+            raise BadConfig("cameras", f"Expected cameras of different names, but got {', '.join(cameras)}.")
         slops = by_camera("slops_ms", config.slops_ms, cameras, config.slop_ms, low_ms=0.0)
         offsets = by_camera("offsets_ms", config.offsets_ms, cameras, 0.0)
         if config.min_views > len(cameras):
