@@ -304,6 +304,22 @@ class LabelConfig:
     labeler: LabelerConfig = field(default_factory=LabelerConfig)
 
 
+@dataclass(frozen=True)
+class ShardsConfig:
+    """How collected frames are kept on disk."""
+
+    images: str = setting("keep", "`drop` keeps scans and labels only, for privacy", choices=("keep", "drop"))
+    max_shard_mb: float = setting(
+        256.0, "a shard of this size is finished and the next begun [MB]", low=0.001, high=8192.0
+    )
+    max_shard_frames: int = setting(1000, "or of this many frames", low=1, high=1_000_000)
+    sync_s: float = setting(
+        1.0, "a power cut loses what was appended within this time [s]; 0 syncs each frame", low=0.0, high=3600.0
+    )
+    quota_gb: float = setting(0.0, "shards of the folder together, more is refused [GB]; 0: no limit", low=0.0)
+    min_free_gb: float = setting(1.0, "free space of the disk that is never used [GB]", low=0.0)
+
+
 def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:
     """Yield `(dotted_name, value, field)` of every leaf setting, depth first, in order of declaration."""
     for f in fields(config):  # type: ignore[arg-type]

@@ -58,6 +58,10 @@ class BadDataset(Clip2SceneError):
     """A benchmark folder that lacks files or whose files disagree with each other."""
 
 
+class CannotStore(Clip2SceneError):
+    """A frame that cannot be kept: the disk is full, over its quota, read-only or failing, or another writer has it."""
+
+
 class BadReport(Clip2SceneError):
     """A report.json that is damaged, or reports that cannot be compared."""
 
