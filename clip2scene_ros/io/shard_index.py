@@ -6,6 +6,7 @@ tells is checked like everything else.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -118,9 +119,15 @@ def _store(path: Path, of: list[int], found: list[Entry]) -> None:
     rows = [[entry.key, entry.offset, [[m.name, m.size] for m in entry.members]] for entry in found]
     try:
         with whole_file(path) as stream:
-            stream.write(json.dumps({"of": of, "records": rows}).encode())
+            stream.write(_sealed(of, rows))
     except OSError as error:  # a folder that is read-only, or full, is read all the same
         _log.info("%s is not kept: %s.", path, error.strerror)
+
+
+def _sealed(of: list[int], rows: Any) -> bytes:  # noqa: ANN401 - of a JSON that anyone may have written
+    """Return the index of the shard with this size and time of change, with a checksum of its own."""
+    sha256 = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+    return json.dumps({"of": of, "records": rows, "sha256": sha256}).encode()
 
 
 def _stored(path: Path, of: list[int]) -> list[Entry] | None:
@@ -128,8 +135,9 @@ def _stored(path: Path, of: list[int]) -> list[Entry] | None:
     try:
         if path.stat().st_size > MAX_INDEX:
             return None
-        told = json.loads(path.read_bytes())
-        if told["of"] != of:
+        content = path.read_bytes()
+        told = json.loads(content)
+        if told["of"] != of or _sealed(of, told["records"]) != content:
             return None
         return _entries(told["records"], of[0])
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):

@@ -172,7 +172,7 @@ class ShardWriter:
                 )
         disk = os.statvfs(self.folder)
         free = disk.f_bavail * disk.f_frsize
-        if free - size < floor:
+        if floor and free - size < floor:
             raise CannotStore(
                 "free_space",
                 f"{self.folder}: {free / GB:.3f} GB of the disk are free, and {self.config.min_free_gb:g} GB are to "
