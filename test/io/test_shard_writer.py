@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_shards_are_finished_at_their_size_and_never_touched_again(tmp_path: Pat
     one = (tmp_path / "shard_000002.tar").stat().st_size
     assert not list(tmp_path.glob("*.partial"))
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.tar")}
-    assert list(before) and len(before) == 3
+    assert len(before) == 3
     write_frames(tmp_path, 4, replace(ROOMY, max_shard_mb=2.5 * one / 1e6), first=7)
     after = {path.name: path.read_bytes() for path in sorted(tmp_path.glob("*.tar"))}
     assert before.items() < after.items()
@@ -297,12 +298,12 @@ def plain(i: int) -> Frame:
 
 def fill(writer: ShardWriter, first: int) -> list[int]:
     kept = []
-    with pytest.raises(CannotStore) as refused:
+    with suppress(CannotStore):
         for i in range(first, first + 90):
             writer.append(*frame_of(i)[:2])
             kept.append(i)
-    assert refused.value.reason == "full"
-    assert len(kept) > 5
+    assert 5 < len(kept) < 90
+    assert set(writer.refused) == {"full"}
     return kept
 
 

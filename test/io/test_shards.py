@@ -54,7 +54,7 @@ def test_what_a_frame_lacks_it_lacks_when_it_is_read(points: int, tmp_path: Path
 
 
 def test_any_tar_reader_finds_records_in_the_form_of_webdataset(tmp_path: Path) -> None:
-    """Files of one sample follow each other and share the name up to the first dot; what follows tells how to decode."""
+    """Files of a sample follow each other and share the name up to the first dot; what follows tells how to decode."""
     keys = write_frames(tmp_path, 3)
     samples: dict[str, dict[str, bytes]] = defaultdict(dict)
     with tarfile.open(tmp_path / "shard_000000.tar") as tar:
