@@ -27,7 +27,7 @@ OVERVIEW = """\
 examples:
   clip2scene demo                                  a synthetic drive, segmented live, scored, pictured
   clip2scene world drive.mcap --seconds 10         write a drive of the synthetic world as a bag
-  clip2scene inspect drive.mcap                    what a bag, checkpoint or class set holds
+  clip2scene inspect drive.mcap                    what a bag, shards, checkpoint or class set holds
   clip2scene segment my_bag --out labelled.mcap    label every cloud of a bag
   clip2scene evaluate drive.mcap --out results     mIoU, IoU per class, latency, a picture
   clip2scene label my_bag --out labels             words for every point, by CLIP, and a page to judge them by
@@ -193,11 +193,21 @@ def _add_inspect(commands: Any) -> None:  # noqa: ANN401
     parser = _command(
         commands,
         "inspect",
-        "print what a bag, a checkpoint or a class set holds",
-        "Print what a file holds: a bag's topics, duration and cloud fields; a checkpoint's card; a class set.",
-        ("inspect my_bag", "inspect student.safetensors", "inspect config/classes/nuscenes.yaml"),
+        "print what a bag, collected shards, a checkpoint or a class set holds",
+        "Print what a file holds: a bag's topics, duration and cloud fields; a checkpoint's card; a class set; of\n"
+        "shards (a folder, or one .tar) counts, bytes, classes and coverage, with every checksum verified.",
+        (
+            "inspect my_bag",
+            "inspect my_shards --out sheet.jpg",
+            "inspect student.safetensors",
+            "inspect config/classes/nuscenes.yaml",
+        ),
     )
     parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--out", type=Path, metavar="SHEET.jpg", help="of shards: frames with their labels, as a picture"
+    )
+    _add_overwrite(parser)
 
 
 def _add_export(commands: Any) -> None:  # noqa: ANN401

@@ -157,10 +157,26 @@ def label(args: argparse.Namespace) -> int:
 
 
 def inspect(args: argparse.Namespace) -> int:
-    """Print what a bag, a checkpoint or a class set holds."""
+    """Print what a bag, shards, a checkpoint or a class set holds; of shards draw a contact sheet as well."""
     from clip2scene_ros.describe import describe
+    from clip2scene_ros.io.shards import is_shards
 
-    say(describe(args.file))
+    if not is_shards(args.file):
+        if args.out is not None:
+            raise BadConfig("output", f"--out draws what shards hold, but {args.file} is none.")
+        say(describe(args.file))
+        return terminal.OK
+    from clip2scene_ros.shard_report import describe_survey, survey
+    from clip2scene_ros.shard_sheet import write_sheet
+
+    if args.out is not None:
+        _check_free(args, args.out)
+    found = survey(args.file)
+    say(describe_survey(found))
+    if args.out is not None:
+        write_sheet(args.out, found)
+        say(f"{args.out}")
+    found.check()
     return terminal.OK
 
 

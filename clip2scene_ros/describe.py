@@ -36,7 +36,8 @@ def describe(path: Path) -> str:
         return describe_bag(path)
     raise BadConfig(
         "kind",
-        f"{path}: expected a bag (rosbag2 folder, .mcap, .db3), a checkpoint (.safetensors) or a class set (.yaml).",
+        f"{path}: expected a bag (rosbag2 folder, .mcap, .db3), shards (folder, .tar), a checkpoint (.safetensors) "
+        "or a class set (.yaml).",
     )
 
 

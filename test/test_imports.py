@@ -44,6 +44,8 @@ FLOORS = (
         "label_report",
         "label_verdict",
         "labelling",
+        "shard_report",
+        "shard_sheet",
     ),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")

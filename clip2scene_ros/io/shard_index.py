@@ -86,7 +86,24 @@ def whole_entries(source: ByteSource) -> tuple[list[Entry], BadDataset | None]:
     return found, None
 
 
-def check_end(shard: Path, source: ByteSource, end: int) -> None:
+def index_path(shard: Path) -> Path:
+    """Return the index of a shard."""
+    return shard.with_suffix(".index.json")
+
+
+def _finished(shard: Path, source: ByteSource, of: list[int]) -> list[Entry]:
+    stored = _stored(index_path(shard), of)
+    found, error = whole_entries(source) if stored is None else (stored, None)
+    if error is not None:
+        kind = "it is not one of our shards" if not found and error.reason == "header" else "it is damaged"
+        raise BadDataset(error.reason, f"{shard}: {kind}: {error}.")
+    _check_end(shard, source, found[-1].end if found else 0)
+    if stored is None:
+        _store(index_path(shard), of, found)
+    return found
+
+
+def _check_end(shard: Path, source: ByteSource, end: int) -> None:
     """Check that behind the last record there is the end of the tar and nothing more.
 
     Raises:
@@ -96,23 +113,6 @@ def check_end(shard: Path, source: ByteSource, end: int) -> None:
     if tail != END:
         reason, what = ("truncated", "it ends") if len(tail) < len(END) else ("end", "something else stands")
         raise BadDataset(reason, f"{shard}: expected the end of the tar behind byte {end}, but there {what}.")
-
-
-def index_path(shard: Path) -> Path:
-    """Return the index of a shard."""
-    return shard.with_suffix(".index.json")
-
-
-def _finished(shard: Path, source: ByteSource, of: list[int]) -> list[Entry]:
-    found = _stored(index_path(shard), of)
-    if found is None:
-        found, error = whole_entries(source)
-        if error is not None:
-            kind = "it is not one of our shards" if not found and error.reason == "header" else "it is damaged"
-            raise BadDataset(error.reason, f"{shard}: {kind}: {error}.")
-        check_end(shard, source, found[-1].end if found else 0)
-        _store(index_path(shard), of, found)
-    return found
 
 
 def _store(path: Path, of: list[int], found: list[Entry]) -> None:
