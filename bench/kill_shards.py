@@ -1,8 +1,8 @@
 """What does a crash cost who collects? A writer is killed at random moments, a disk filled, bits flipped.
 
-1. Kills: a process appends frames and is ended by SIGKILL at a random moment; each fourth time the process that mends
-   is killed as well. Then the shards are mended and every frame in them compared, bit by bit, with what was appended.
-   At most the frame in hand may be lost.
+1. Kills: a process appends frames and is ended by SIGKILL at a random moment; each fourth time the process that then
+   mends is killed as well. Then the shards are mended and every frame in them is compared, bit by bit, with what was
+   appended. At most the frame in hand may be lost.
 2. The same on a disk that is full (a tmpfs, which only an administrator can mount), where now and then a shard is
    taken away to make room.
 3. Flipped bits: each must be found, and shard, record and member be named.
@@ -51,7 +51,7 @@ class Tally:
     """What a campaign did and found."""
 
     kills: int = 0
-    killed_while_mending: int = 0
+    menders_killed: int = 0
     mended: int = 0
     begun: int = 0
     appended: int = 0
@@ -133,9 +133,9 @@ def campaign(folder: Path, kills: int, seed: int, *, full: bool = False) -> Tall
         begun, acknowledged, refused = killed_writer(folder, next_frame, rng)
         tally.kills += 1
         next_frame += len(begun)
-        if tally.kills % 4 == 3 and tally.kills < kills:
+        if tally.kills % 4 == 0:
             killed_writer(folder, next_frame, rng, append=False)
-            tally.kills, tally.killed_while_mending = tally.kills + 1, tally.killed_while_mending + 1
+            tally.menders_killed += 1
         started = time.perf_counter()
         with ShardWriter(folder, SOURCE, CONFIG) as writer:
             tally.mending_ms.append(1e3 * (time.perf_counter() - started))
@@ -240,7 +240,7 @@ def told(name: str, tally: Tally) -> dict[str, object]:
     rounds, worst = len(tally.mending_ms), max(tally.mending_ms)
     broken = bool(tally.wrong) or tally.mended < rounds or tally.most_lost_by_a_kill > 1 or worst > LIMIT_MS
     print(
-        f"{name}: {tally.kills} kills ({tally.killed_while_mending} of a process that mends); mended {tally.mended} of "
+        f"{name}: {tally.kills} writers killed, and {tally.menders_killed} that were mending; mended {tally.mended} of "
         f"{rounds}, p50 {np.median(tally.mending_ms):.1f} ms, max {worst:.1f} ms\n"
         f"  frames: {tally.begun} begun, {tally.appended} appended, {tally.refused} refused, {tally.kept} found and "
         f"compared; lost {tally.lost}, at most {tally.most_lost_by_a_kill} by a kill; torn tails {tally.torn_tails}"

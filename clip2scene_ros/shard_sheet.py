@@ -70,4 +70,5 @@ def _beside(pictures: list[Array]) -> Array:
 
 def _stacked(pictures: list[Array]) -> Array:
     """Return pictures one below the other, each at the left."""
-    return _beside([picture.transpose(1, 0, 2) for picture in pictures]).transpose(1, 0, 2)
+    stacked: Array = _beside([picture.transpose(1, 0, 2) for picture in pictures]).transpose(1, 0, 2)
+    return stacked

@@ -10,7 +10,8 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from clip2scene_ros.io.shard_tar import CHECKSUM, FIRST
 FORMAT = "clip2scene shard 1"
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 MAX_VIEWS = 100
+TEXTS = ("vehicle", "model_sha256", "notice", "software")
 
 Members = dict[str, bytes]
 
@@ -189,8 +191,8 @@ def _told(frame: Frame, provenance: Provenance, collected_ns: int, members: list
         for view in frame.views
     ]  # fmt: skip
     pose = frame.world_from_lidar
-    source = {**asdict(provenance), "class_set_sha256": provenance.class_set_sha256}
-    source["class_set"] = None if provenance.class_set is None else json.loads(provenance.class_set.to_json())
+    class_set = None if provenance.class_set is None else json.loads(provenance.class_set.to_json())
+    source = {name: getattr(provenance, name) for name in (*TEXTS, "class_set_sha256")} | {"class_set": class_set}
     return json.dumps(
         {
             "format": FORMAT, "stamp_ns": frame.scan.stamp_ns, "frame_id": frame.scan.frame_id,
@@ -272,6 +274,10 @@ def _matrix(value: Any, shape: tuple[int, ...]) -> Array:  # noqa: ANN401 - of a
 
 
 def _provenance(told: dict[str, Any]) -> Provenance:
-    class_set = None if told["class_set"] is None else ClassSet.from_json(json.dumps(told["class_set"]))
-    texts = {name: str(told[name]) for name in ("vehicle", "model_sha256", "notice", "software")}
-    return Provenance(class_set=class_set, **texts)
+    class_set = None if told["class_set"] is None else _class_set(json.dumps(told["class_set"]))
+    return Provenance(class_set=class_set, **{name: str(told[name]) for name in TEXTS})
+
+
+@lru_cache(8)
+def _class_set(text: str) -> ClassSet:
+    return ClassSet.from_json(text)
