@@ -336,9 +336,15 @@ def appends(folder: Path, count: int, as_jpeg: bool) -> dict[str, object]:
         f"max {max(took):.1f} ms, {count / seconds:.0f} frames/s with syncs; read and checked {read_ms:.2f} ms"
     )
     print("  " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
+    with reader.paths[-1].rename(f"{reader.paths[-1]}.partial").open("ab") as file:
+        file.write(bytes(1_000_000))  # as if its writer had been killed
+    size, mending = sum(path.stat().st_size for path in shards.glob("*.partial")), time.perf_counter()
+    ShardWriter(shards, SOURCE, CONFIG).close()
+    mend_ms = 1e3 * (time.perf_counter() - mending)
+    print(f"  an unfinished shard of {size / 1e6:.0f} MB with {count} such frames is mended in {mend_ms:.1f} ms")
     shutil.rmtree(shards)
     return {
-        "jpeg": as_jpeg, "points": len(frame.scan), "bytes": entry.end - entry.offset, "members": sizes,
+        "mend_ms": mend_ms, "mended_bytes": size, "jpeg": as_jpeg, "points": len(frame.scan), "bytes": entry.end - entry.offset, "members": sizes,
         "append_ms": {"p50": p50, "p95": p95, "max": max(took)}, "frames_per_s": count / seconds, "read_ms": read_ms,
     }  # fmt: skip
 

@@ -108,7 +108,7 @@ def survey(path: Path) -> Survey:
     Raises:
         BadDataset: missing, no_shards; damage is counted, not raised.
     """
-    found = Survey(path)
+    found, keys = Survey(path), dict[str, Path]()
     for shard in shard_paths(path):
         found.shard_bytes += shard.stat().st_size
         try:
@@ -118,8 +118,11 @@ def survey(path: Path) -> Survey:
             continue
         found.readers.append(reader)
         found.torn |= reader.torn
-        for index in range(len(reader)):
-            _add(found, reader, index)
+        for index, key in enumerate(reader.keys):
+            if keys.setdefault(key, shard) != shard:
+                found.damaged.append(f"{shard}: record {key} is in {keys[key]} as well.")
+            else:
+                _add(found, reader, index)
     return found
 
 

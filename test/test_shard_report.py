@@ -74,6 +74,14 @@ def test_what_is_damaged_or_torn_is_named_and_the_rest_counted(tmp_path: Path) -
         found.check()
 
 
+def test_a_copy_of_a_shard_is_not_counted_again(tmp_path: Path) -> None:
+    keys = write_frames(tmp_path, 2)
+    (tmp_path / "shard_000001.tar").write_bytes((tmp_path / "shard_000000.tar").read_bytes())
+    found = survey(tmp_path)
+    assert len(found.records) == 2
+    assert all(f"record {key} is in" in text for key, text in zip(keys, found.damaged, strict=True))
+
+
 def test_class_sets_that_differ_are_not_counted_together(tmp_path: Path) -> None:
     write_frames(tmp_path, 1)
     with ShardWriter(tmp_path, replace(PROVENANCE, class_set=parse_words("bus; tree")), ROOMY) as writer:

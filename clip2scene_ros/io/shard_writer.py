@@ -103,8 +103,8 @@ class ShardWriter:
             encoded: camera -> the JPEG or PNG as it came, kept instead of a PNG made of the pixels.
 
         Raises:
-            CannotStore: quota, free_space, full, read_only, io; counted. Only `io` of a sync may cost earlier frames,
-                those of the last `sync_s`.
+            CannotStore: quota, free_space, full, read_only, io, closed; counted. Only `io` of a sync may cost earlier
+                frames, those of the last `sync_s`.
             BadDataset: dtype, numbers, image, views: the frame is not what `Frame` says that it is.
         """
         keep = self.config.images == "keep"
@@ -161,6 +161,8 @@ class ShardWriter:
         self._stamp_ns = stamp_ns
 
     def _check_room(self, size: int) -> None:
+        if self._lock < 0:
+            raise CannotStore("closed", f"The writer of {self.folder} is closed: make another one.")
         quota, floor = self.config.quota_gb * GB, self.config.min_free_gb * GB
         if quota and self._bytes + size > quota:
             self._bytes = self._counted()  # old shards may have been taken away
