@@ -313,14 +313,14 @@ def appends(folder: Path, count: int, as_jpeg: bool) -> dict[str, object]:
     labels = PseudoLabels(frame.labels, np.ones(len(frame.scan), np.float32))
     frame = replace(frame, views=views, labels=None, instances=None)  # as a vehicle would collect it
     shards, took = folder / f"appends_{as_jpeg}", []
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with ShardWriter(shards, SOURCE, replace(CONFIG, sync_s=1.0, max_shard_frames=1000)) as writer:
         for i in range(count):
             now = time.perf_counter()
             scan = replace(frame.scan, stamp_ns=i)
             writer.append(replace(frame, scan=scan), labels, encoded=encoded)
             took.append(1e3 * (time.perf_counter() - now))
-    seconds = time.perf_counter() - started
+    seconds, cpu_ms = time.perf_counter() - started, 1e3 * (time.process_time() - cpu) / count
     reader = ShardReader(shards)
     _, entry = reader.where(0)
     reading = time.perf_counter()
@@ -333,18 +333,21 @@ def appends(folder: Path, count: int, as_jpeg: bool) -> dict[str, object]:
     print(
         f"{len(frame.scan)} points, {len(views)} images as {'JPEG' if as_jpeg else 'PNG'}: "
         f"{entry.end - entry.offset:,} bytes a frame; append p50 {p50:.2f} ms, p95 {p95:.2f} ms, "
-        f"max {max(took):.1f} ms, {count / seconds:.0f} frames/s with syncs; read and checked {read_ms:.2f} ms"
+        f"max {max(took):.1f} ms, of the CPU {cpu_ms:.2f} ms, "
+        f"{count / seconds:.0f} frames/s with syncs; read and checked {read_ms:.2f} ms"
     )
     print("  " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     with reader.paths[-1].rename(f"{reader.paths[-1]}.partial").open("ab") as file:
         file.write(bytes(1_000_000))  # as if its writer had been killed
     size, mending = sum(path.stat().st_size for path in shards.glob("*.partial")), time.perf_counter()
-    ShardWriter(shards, SOURCE, CONFIG).close()
+    with ShardWriter(shards, SOURCE, CONFIG) as writer:
+        (mended,) = writer.mended
     mend_ms = 1e3 * (time.perf_counter() - mending)
-    print(f"  an unfinished shard of {size / 1e6:.0f} MB with {count} such frames is mended in {mend_ms:.1f} ms")
+    print(f"  an unfinished shard of {size / 1e6:.0f} MB with {mended.kept} such frames is mended in {mend_ms:.1f} ms")
     shutil.rmtree(shards)
     return {
-        "mend_ms": mend_ms, "mended_bytes": size, "jpeg": as_jpeg, "points": len(frame.scan), "bytes": entry.end - entry.offset, "members": sizes,
+        "mend_ms": mend_ms, "mended_bytes": size, "cpu_ms": cpu_ms,
+        "jpeg": as_jpeg, "points": len(frame.scan), "bytes": entry.end - entry.offset, "members": sizes,
         "append_ms": {"p50": p50, "p95": p95, "max": max(took)}, "frames_per_s": count / seconds, "read_ms": read_ms,
     }  # fmt: skip
 
