@@ -128,15 +128,12 @@ def entries(source: ByteSource) -> Iterator[Entry]:
     """Yield the whole records from the start on; only headers are read.
 
     Raises:
-        BadDataset: header, order, duplicate, truncated, as soon as what follows is neither a whole record nor the end
+        BadDataset: header, order, truncated, as soon as what follows is neither a whole record nor the end
             of the shard; the text says where.
     """
-    at, seen = 0, set[str]()
+    at = 0
     while at < source.size and source.read(at, len(END)) != END[: source.size - at]:
         entry = _entry(source, at)
-        if entry.key in seen:
-            raise BadDataset("duplicate", f"record {entry.key} comes twice, the second time at byte {at}")
-        seen.add(entry.key)
         yield entry
         at = entry.end
 

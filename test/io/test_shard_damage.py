@@ -208,7 +208,8 @@ HOSTILE = {
     "no checksums": pack_member("k.frame.json", b"{}") + pack_member("k.checksum.json", b"{}") + END,
     "checksums of others": record("a")[:-2048] + record("b") + END,
     "checksums of fewer members": pack_member("k.frame.json", b"{}")
-    + pack_member("k.checksum.json", sealed({})["checksum.json"]),
+    + pack_member("k.checksum.json", sealed({})["checksum.json"])
+    + END,
     "no format": record(frame__json=b"{}") + END,
     "no JSON": record(frame__json=b"[" * 100_000) + END,
     "JSON, but no mapping": record(frame__json=b"[]") + END,

@@ -9,7 +9,7 @@ import random
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -130,13 +130,22 @@ def test_a_process_may_be_killed_before_any_step_of_finishing(tmp_path: Path, mo
                 done += 1
             except Killed:
                 pass
+        monkeypatch.setattr(os, "open", lambda path, *args: as_a_user(real["open"], path, *args))
         mended = mend(folder)
+        monkeypatch.setattr(os, "open", real["open"])
         assert sum(each.lost for each in mended) == 0
         assert frames_in(folder) == made(0, 1)
         assert [path.name for path in folder.glob("*.tar*")] == ["shard_000000.tar"]
         if done:
             break
     assert kill_at > 6
+
+
+def as_a_user(opened: Callable[..., int], path: Path, flags: int, *mode: int) -> int:
+    """Open as who is not the administrator, for whom alone read-only files are writable."""
+    if flags & os.O_RDWR and not Path(path).stat().st_mode & 0o200:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    return opened(path, flags, *mode)
 
 
 def test_ctrl_c_within_a_write_leaves_the_shard_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,3 +361,20 @@ def test_a_failing_disk_costs_no_frame_that_was_written(
     expected = [bits(plain(i)) for i in (0, 1, 3, 4, 5)]
     assert [each for each in found if each in expected] == expected
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_shard_that_could_not_be_synced_gets_no_more_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel may have dropped what it could not write, and the next sync of that file would not say so."""
+
+    def failing(file: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with ShardWriter(tmp_path, PROVENANCE, replace(ROOMY, sync_s=0.0)) as writer:
+        writer.append(frame_of(0)[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing)
+            with pytest.raises(CannotStore, match="the disk fails"):
+                writer.append(frame_of(1)[0])
+        writer.append(frame_of(2)[0])
+    assert frames_in(tmp_path / "shard_000001.tar") == made(2)
+    assert frames_in(tmp_path / "shard_000000.tar.partial")[:1] == made(0)
