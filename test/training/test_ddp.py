@@ -16,9 +16,10 @@ from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import Frame, Scan
 from clip2scene_training.config import FinetuneConfig
-from clip2scene_training.finetune import ProcessFailed, finetune
+from clip2scene_training.finetune import finetune
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
+from clip2scene_training.running import ProcessFailed
 from clip2scene_training.student import Student
 from clip2scene_training.synchronized import average, synchronize
 

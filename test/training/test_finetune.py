@@ -20,8 +20,9 @@ from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import finetune as module
 from clip2scene_training import options
 from clip2scene_training.config import AugmentConfig, FinetuneConfig
-from clip2scene_training.finetune import Diverged, finetune, one_cycle
+from clip2scene_training.finetune import finetune
 from clip2scene_training.options import parsed, seed_range
+from clip2scene_training.running import Diverged, one_cycle
 
 
 class Street:

@@ -47,8 +47,8 @@ def main(argv: Sequence[str]) -> int:
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     from clip2scene_ros.teacher.openclip import open_clip
-    from clip2scene_training.finetune import training_folder
     from clip2scene_training.photos.corpus import HELD_OUT, PhotoCorpus
+    from clip2scene_training.running import training_folder
     from clip2scene_training.train_clip import train_clip
 
     # Before the long work: may it be written, can it, and is there anything to train?

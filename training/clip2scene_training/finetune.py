@@ -6,48 +6,32 @@ demo checkpoint.
 
 from __future__ import annotations
 
-import gc
-import math
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from json import dumps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
-from torch import Tensor, distributed
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.errors import BadConfig, Clip2SceneError
-from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions, save_checkpoint
-from clip2scene_ros.student.segmenter import choose_device
 from clip2scene_training.batching import FrameDataset, Sample
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
+from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 from clip2scene_training.student import Student
 from clip2scene_training.survey import Survey, class_weights, survey
 from clip2scene_training.synchronized import average, synchronize
-from clip2scene_training.validation import curves, judge, write_results
-
-STATE = "state.safetensors"
-"""What a run goes on from, in its folder."""
-
-
-class Diverged(Clip2SceneError):
-    """The loss is no longer a number; the last checkpoint was saved before that."""
-
-
-class ProcessFailed(Clip2SceneError):
-    """One of several training processes ended early; the text says why."""
+from clip2scene_training.validation import curves, look, write_results
 
 
 @dataclass(frozen=True)
@@ -113,50 +97,18 @@ def finetune(
         ProcessFailed: one of several processes met any of these, or was killed.
         OSError: `out` cannot be written.
     """
-    if config.batch_size % config.processes:
-        raise BadConfig(
-            "processes", f"Expected `batch_size` to be a multiple of {config.processes} `processes`, "
-            f"but got {config.batch_size}."
-        )  # fmt: skip
+    return launch(train, partial(prepared, dataset, val_dataset, config, out, resume=resume, command=command), config)
+
+
+def prepared(
+    dataset: FrameDataset, val_dataset: FrameDataset, config: FinetuneConfig, out: Path, *, resume: bool, command: str
+) -> Run:
+    """Look at the data, and return what every process of a run is given; arguments as `finetune`."""
     classes = len(load_class_set(config.class_set))
     found = survey(dataset, classes, "training data")
     val_sha256 = survey(val_dataset, classes, "validation data").sha256 if len(val_dataset) else ""
     training_folder(out)
-    run = Run(dataset, val_dataset, found, val_sha256, config, out, resume, command)
-    device = choose_device(config.device)
-    own = [device.index or 0] if device.type == "cuda" else 1
-    strategy, devices = ("ddp_spawn", config.processes) if config.processes > 1 else ("auto", own)
-    fabric = Fabric(accelerator=device.type, devices=devices, strategy=strategy)
-    try:
-        report: dict[str, Any] = fabric.launch(partial(be_one_of, run=run))
-    except (ProcessRaisedException, ProcessExitedException) as error:  # its text is the other process's traceback
-        raise ProcessFailed("process", str(error).strip().splitlines()[-1]) from error
-    return report
-
-
-def training_folder(out: Path) -> Path:
-    """Return the folder that keeps all of a training but its checkpoint `out`, beside that; make it where it is not.
-
-    Raises:
-        BadConfig: `out` is a folder.
-        OSError: the folder cannot be made.
-    """
-    if out.is_dir():
-        raise BadConfig("output", f"{out} is a folder: expected the name of a checkpoint to write (.safetensors).")
-    folder = out.with_name(f"{out.stem}.training")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def be_one_of(fabric: Fabric, run: Run) -> dict[str, Any]:
-    """Be one process of a run, and leave the others in order; the first returns the report, the others nothing."""
-    report = train(fabric, run)
-    if distributed.is_initialized():
-        # The model must go before the group that it talks through: when torch's reducer is the last to hold that, it
-        # waits, without letting others run Python, for threads that may need to (seen in one of four ends, torch 2.13).
-        gc.collect()
-        distributed.destroy_process_group()
-    return report
+    return Run(dataset, val_dataset, found, val_sha256, config, out, resume, command)
 
 
 def train(fabric: Fabric, run: Run) -> dict[str, Any]:
@@ -177,10 +129,7 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
         loss, value = loss_of(model, batch, weights, config.lovasz)
-        if not math.isfinite(value):
-            raise Diverged(
-                "loss", f"The loss is {value} at step {step}; lower `learning_rate`. {run.out} is as last saved."
-            )
+        check_loss(value, step, run.out)
         optimizer.zero_grad()
         fabric.backward(loss)
         fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
@@ -231,27 +180,6 @@ def loss_of(model: torch.nn.Module, batch: Sample, weights: Tensor, lovasz: floa
     logits = model(batch.coords, batch.feats)
     loss = supervised_loss(logits, batch.labels, weights, lovasz, scan_of=batch.coords[:, 0], average=average)
     return loss, float(average(loss.detach()))
-
-
-def look(fabric: Fabric, run: Run, state: TrainState[Student], frames: int = 0) -> tuple[dict[str, Any], list[Array]]:
-    """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return report and pictures."""
-    report, pictures = judge(
-        run.out, run.val_dataset, "" if frames else run.val_sha256, run.config, run.command, frames
-    )
-    state.look(state.step * run.config.batch_size, report["miou"])
-    if report["miou"] is not None:
-        fabric.log_dict({"miou": report["miou"]}, state.step)
-    board = cast(TensorBoardLogger, fabric.logger)
-    for number, picture in enumerate(pictures):
-        board.experiment.add_image(f"validation/{number}", picture, state.step, dataformats="HWC")
-    return report, pictures
-
-
-def one_cycle(progress: float, warmup: float) -> float:
-    """Return the share of the peak learning rate at `progress` in [0, 1): a linear rise, then half a cosine to 0."""
-    if progress < warmup:
-        return 0.04 + 0.96 * progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
 def make_card(run: Run, student: Student) -> CheckpointCard:

@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and print what the validation data say, and where the report is."""
     args = parser().parse_args(argv)
     config = given_settings(args, FinetuneConfig())
-    from clip2scene_training.finetune import finetune, training_folder
+    from clip2scene_training.finetune import finetune
+    from clip2scene_training.running import training_folder
 
     # Before the long work: may it be written, and can it?
     if args.out.is_file() and not (args.resume or args.overwrite):

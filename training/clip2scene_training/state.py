@@ -71,7 +71,7 @@ class TrainState(Generic[Model]):
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if metadata["settings"] != self.settings:
+            if json.loads(metadata["settings"]) != json.loads(self.settings):
                 raise BadCheckpoint(
                     "settings",
                     f"{path} is of a run with other settings ({_changed(metadata['settings'], self.settings)}); "

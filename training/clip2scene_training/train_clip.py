@@ -37,8 +37,8 @@ from clip2scene_ros.teacher.tokenizer import OTHER, RESERVED, WordTokenizer
 from clip2scene_training.clip_towers import build, card_of, parameter_groups
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
-from clip2scene_training.finetune import STATE, Diverged, one_cycle, training_folder
 from clip2scene_training.photos.captions import vocabulary
+from clip2scene_training.running import STATE, check_loss, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 
 SHARPEST = math.log(100.0)
@@ -214,10 +214,7 @@ class _Run:
         pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
         loss = self.loss(*self.compared(pixels, phrases, rng), own.repeat_interleave(config.views, 0))
         value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Diverged(
-                "loss", f"The loss is {value} at step {step}; lower `learning_rate`. {self.out} is as last saved."
-            )
+        check_loss(value, step, self.out)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.model, self.optimizer, max_norm=config.clip_norm)

@@ -5,42 +5,79 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.frame import Array
-from clip2scene_ros.offline import Labelled, evaluate
+from clip2scene_ros.metrics import distance_bands
+from clip2scene_ros.offline import Groups, Labelled, evaluate
 from clip2scene_ros.report import build_report, sha256_of, write_report
 from clip2scene_ros.report_page import write_page
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training.batching import FrameDataset
-from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.config import TrainingConfig
 from clip2scene_training.pictures import comparison
+from clip2scene_training.state import TrainState
 
 SHOWN = 3
 """Scans of which there are pictures, evenly spread over the frames looked at."""
 
 
-def judge(
-    out: Path, dataset: FrameDataset, data_sha256: str, config: FinetuneConfig, command: str, frames: int = 0
+class Judged(Protocol):
+    """A run with data to be judged by."""
+
+    @property
+    def val_dataset(self) -> FrameDataset:
+        """Frames not learned from; may be empty. Where it has `scenes`, a name for each, scenes are told apart."""
+
+    @property
+    def val_sha256(self) -> str:
+        """Hash of `val_dataset`, empty if that is."""
+
+    @property
+    def config(self) -> TrainingConfig:
+        """Settings."""
+
+    @property
+    def out(self) -> Path:
+        """The checkpoint."""
+
+    @property
+    def command(self) -> str:
+        """Noted in the report."""
+
+
+def look(
+    fabric: Fabric, run: Judged, state: TrainState[Any], frames: int = 0, groups: Groups = distance_bands
 ) -> tuple[dict[str, Any], list[Array]]:
+    """Judge the saved checkpoint by `frames` of the validation data, 0 for all; note and return report and pictures."""
+    report, pictures = judge(run, frames, groups)
+    state.look(state.step * run.config.batch_size, report["miou"])
+    if report["miou"] is not None:
+        fabric.log_dict({"miou": report["miou"]}, state.step)
+    board = cast(TensorBoardLogger, fabric.logger)
+    for number, picture in enumerate(pictures):
+        board.experiment.add_image(f"validation/{number}", picture, state.step, dataformats="HWC")
+    return report, pictures
+
+
+def judge(run: Judged, frames: int = 0, groups: Groups = distance_bands) -> tuple[dict[str, Any], list[Array]]:
     """Return the report of a checkpoint, and pictures of a few scans.
 
     Args:
-        out: the checkpoint.
-        dataset: frames that were not learned from; may be empty. Where it has `scenes`, the name of each frame's
-            scene, the report tells scenes apart.
-        data_sha256: hash of the frames looked at, where it is known.
-        config: settings of the training.
-        command: noted in the report.
+        run: what is judged, and by what.
         frames: how many to look at, evenly spread; 0 looks at all.
+        groups: points that are also scored on their own.
     """
+    config, dataset = run.config, run.val_dataset
     segmenter = Segmenter.load(
         SegmenterConfig(
-            checkpoint=str(out),
+            checkpoint=str(run.out),
             device=config.device,
             threads=config.threads,
             min_range_m=config.min_range_m,
@@ -60,13 +97,13 @@ def judge(
 
     names = getattr(dataset, "scenes", None)
     scenes = None if names is None else [names[number] for number in chosen]
-    evaluation = evaluate(labelled(), segmenter.class_set, scenes=scenes)
+    evaluation = evaluate(labelled(), segmenter.class_set, scenes=scenes, groups=groups)
     report = build_report(
         evaluation,
-        data_sha256=data_sha256,
-        weights_sha256=sha256_of(out),
+        data_sha256="" if frames else run.val_sha256,
+        weights_sha256=sha256_of(run.out),
         world=None,
-        command=command,
+        command=run.command,
         seeds=[config.seed],
         settings=asdict(config),
         notes=[f"{segmenter.card.notice}."],

@@ -1,0 +1,131 @@
+"""What every training of a student does alike: where it is kept, in how many processes it runs, how its rate falls."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lightning_fabric import Fabric
+from torch import distributed
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
+
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.student.segmenter import choose_device
+from clip2scene_training.config import TrainingConfig
+
+STATE = "state.safetensors"
+"""What a run goes on from, in its folder."""
+PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
+"""Names of the setting `precision`, and Fabric's for them."""
+
+Run = TypeVar("Run")
+Report = dict[str, Any]
+Train = Callable[[Fabric, Run], Report]
+"""Trains as one process of several; the first returns the report, the others nothing."""
+
+
+class Diverged(Clip2SceneError):
+    """The loss is no longer a number; the last checkpoint was saved before that."""
+
+
+class ProcessFailed(Clip2SceneError):
+    """One of several training processes ended early; the text says why."""
+
+
+def training_folder(out: Path) -> Path:
+    """Return the folder that keeps all of a training but its checkpoint `out`, beside that; make it where it is not.
+
+    Raises:
+        BadConfig: `out` is a folder.
+        OSError: the folder cannot be made.
+    """
+    if out.is_dir():
+        raise BadConfig("output", f"{out} is a folder: expected the name of a checkpoint to write (.safetensors).")
+    folder = out.with_name(f"{out.stem}.training")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def launch(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig, precision: str = "fp32") -> Report:
+    """Train in `config.processes` processes that are started here, or in those that torchrun has started.
+
+    Args:
+        train: what each of them does; a function of some module, so that another process finds it.
+        prepare: makes what `train` is given, which must be picklable; called once, or in each process of torchrun, in
+            the first before the others, so that these find what it has put into caches.
+        config: device, processes and batch size are read.
+        precision: of the network, a name in `PRECISIONS`.
+
+    Returns:
+        The report; nothing in all processes of torchrun but the first.
+
+    Raises:
+        BadConfig: scans that cannot be dealt out evenly among the processes.
+        ProcessFailed: one of several processes met an error, or was killed.
+        Clip2SceneError: as `prepare` and `train`.
+    """
+    processes = int(os.environ["WORLD_SIZE"]) if distributed.is_torchelastic_launched() else config.processes
+    if config.batch_size % processes:
+        raise BadConfig(
+            "processes", f"Expected `batch_size` to be a multiple of {processes} `processes`, but got "
+            f"{config.batch_size}."
+        )  # fmt: skip
+    if distributed.is_torchelastic_launched():
+        return _launched(train, prepare, config, precision)
+    run = prepare()
+    device = choose_device(config.device)
+    own = [device.index or 0] if device.type == "cuda" else 1
+    strategy, devices = ("ddp_spawn", processes) if processes > 1 else ("auto", own)
+    fabric = Fabric(
+        accelerator=device.type, devices=devices, strategy=strategy, precision=PRECISIONS[precision]  # type: ignore[arg-type]
+    )  # fmt: skip
+    try:
+        report: Report = fabric.launch(partial(_be_one_of, train=train, run=run))
+    except (ProcessRaisedException, ProcessExitedException) as error:  # its text is the other process's traceback
+        raise ProcessFailed("process", str(error).strip().splitlines()[-1]) from error
+    return report
+
+
+def _launched(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig, precision: str) -> Report:
+    """Be one of the processes that torchrun has started."""
+    here, everywhere = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+    fabric = Fabric(
+        accelerator=choose_device(config.device).type,
+        devices=here,
+        num_nodes=everywhere // here,
+        strategy="ddp",
+        precision=PRECISIONS[precision],  # type: ignore[arg-type]
+    )
+    fabric.launch()
+    with fabric.rank_zero_first():
+        run = prepare()
+    return _be_one_of(fabric, train, run)
+
+
+def _be_one_of(fabric: Fabric, train: Train[Run], run: Run) -> Report:
+    """Be one process of a run, and leave the others in order; the first returns the report, the others nothing."""
+    report = train(fabric, run)
+    if distributed.is_initialized():
+        # The model must go before the group that it talks through: when torch's reducer is the last to hold that, it
+        # waits, without letting others run Python, for threads that may need to (seen in one of four ends, torch 2.13).
+        gc.collect()
+        distributed.destroy_process_group()
+    return report
+
+
+def one_cycle(progress: float, warmup: float) -> float:
+    """Return the share of the peak learning rate at `progress` in [0, 1): a linear rise, then half a cosine to 0."""
+    if progress < warmup:
+        return 0.04 + 0.96 * progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def check_loss(value: float, step: int, out: Path) -> None:
+    """Raise Diverged where the loss of a step is no number."""
+    if not math.isfinite(value):
+        raise Diverged("loss", f"The loss is {value} at step {step}; lower `learning_rate`. {out} is as last saved.")
