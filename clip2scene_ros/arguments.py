@@ -46,7 +46,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """
     args, rest = _parser().parse_known_args(arguments)
     args.rest = rest
-    if args.command in ("finetune", "train-clip"):
+    if args.command in ("finetune", "pretrain", "train-clip"):
         return args
     if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_label, _add_inspect, _add_export,
-                _add_finetune, _add_train_clip):  # fmt: skip
+                _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -239,6 +239,15 @@ def _add_export(commands: Any) -> None:  # noqa: ANN401
 def _add_finetune(commands: Any) -> None:  # noqa: ANN401
     commands.add_parser(
         "finetune", help="train with labels; `finetune --help` lists its options", add_help=False, allow_abbrev=False
+    )
+
+
+def _add_pretrain(commands: Any) -> None:  # noqa: ANN401
+    commands.add_parser(
+        "pretrain",
+        help="train without labels; `pretrain --help` lists its options",
+        add_help=False,
+        allow_abbrev=False,
     )
 
 

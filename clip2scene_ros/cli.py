@@ -209,6 +209,13 @@ def finetune(args: argparse.Namespace) -> int:
     return options.main(args.rest)
 
 
+def pretrain(args: argparse.Namespace) -> int:
+    """Train without labels."""
+    from clip2scene_training import pretrain_options
+
+    return pretrain_options.main(args.rest)
+
+
 def train_clip(args: argparse.Namespace) -> int:
     """Train a small CLIP from scratch."""
     from clip2scene_training import clip_options
@@ -286,7 +293,7 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
-    for function in (demo, world, segment, evaluate, label, inspect, export, finetune, train_clip)
+    for function in (demo, world, segment, evaluate, label, inspect, export, finetune, pretrain, train_clip)
 }
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from clip2scene_ros.errors import BadConfig
 from clip2scene_training.config import FinetuneConfig
 
 if TYPE_CHECKING:
-    from clip2scene_training.batching import FrameDataset
+    from clip2scene_training.datasets.bags import BagDataset
+    from clip2scene_training.datasets.world import WorldDataset
 
 EXAMPLES = """\
 examples:
@@ -33,19 +34,45 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    add_data(parser, "--data", "learn bags with ground truth instead", nargs="+")
+    add_output(parser)
+    add_settings(parser, FinetuneConfig())
+    return parser
+
+
+def add_data(parser: argparse.ArgumentParser, bags: str, help_text: str, **how: Any) -> None:  # noqa: ANN401
+    """Add which drives are learned and which ones judge; `bags` names the option for bags to learn."""
     parser.add_argument("--split", default="train", metavar="NAME", help="scenes of the world to learn (%(default)s)")
     parser.add_argument("--val-split", default="val", metavar="NAME", help="scenes to be judged by (%(default)s)")
     learned, judged = parser.add_mutually_exclusive_group(), parser.add_mutually_exclusive_group()
     learned.add_argument("--world-seeds", metavar="A:B", help="other seeds than the split's, B excluded")
     judged.add_argument("--val-world-seeds", metavar="A:B", help="other seeds than the split's to be judged by")
-    learned.add_argument("--data", nargs="+", type=Path, metavar="BAG", help="learn bags with ground truth instead")
+    learned.add_argument(bags, type=Path, metavar="BAG", help=help_text, **how)
     judged.add_argument("--val-data", nargs="+", type=Path, metavar="BAG", help="be judged by bags instead")
     parser.add_argument("--cache", type=Path, help="folder that keeps frames (runs/world, for bags the user's cache)")
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add where the checkpoint goes, and what becomes of one that is there."""
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="checkpoint to write (.safetensors)")
     parser.add_argument("--resume", action="store_true", help="go on where an interrupted run stopped")
     parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint of an earlier run")
-    add_settings(parser, FinetuneConfig())
-    return parser
+
+
+def check_output(args: argparse.Namespace) -> Path:
+    """Return the folder of a training, once its checkpoint may be written and can be: before the long work.
+
+    Raises:
+        BadConfig: the checkpoint is there already, or is a folder.
+        OSError: the folder cannot be made.
+    """
+    from clip2scene_training.running import training_folder
+
+    if args.out.is_file() and not (args.resume or args.overwrite):
+        raise BadConfig(
+            "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
+        )
+    return training_folder(args.out)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,14 +80,8 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     config = given_settings(args, FinetuneConfig())
     from clip2scene_training.finetune import finetune
-    from clip2scene_training.running import training_folder
 
-    # Before the long work: may it be written, and can it?
-    if args.out.is_file() and not (args.resume or args.overwrite):
-        raise BadConfig(
-            "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
-        )
-    folder = training_folder(args.out)
+    folder = check_output(args)
     train, val = (
         bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache, config.class_set)
         for paths, split, seeds in (
@@ -76,15 +97,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def bags(paths: Sequence[Path], class_set: str, cache: Path | None) -> FrameDataset:
+def bags(paths: Sequence[Path], class_set: str, cache: Path | None, *, with_images: bool = False) -> BagDataset:
     """Return the labelled frames of some bags, their labels in terms of a class set."""
     from clip2scene_ros.classes import load_class_set
     from clip2scene_training.datasets.bags import BagDataset
 
-    return BagDataset(paths, cache, class_set=load_class_set(class_set))
+    return BagDataset(paths, cache, class_set=load_class_set(class_set), with_images=with_images)
 
 
-def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) -> FrameDataset:
+def streets(
+    name: str, seeds: str | None, cache: Path | None, class_set: str, *, with_images: bool = False
+) -> WorldDataset:
     """Return the frames of a split of the world, generated where they are not in the cache.
 
     Args:
@@ -92,6 +115,7 @@ def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) ->
         seeds: `A:B` to take other scenes than the split's, None for its own.
         cache: where frames are kept; None takes `runs/world`.
         class_set: in whose terms the labels are wanted; they are given in those of `world`.
+        with_images: camera images as well.
 
     Raises:
         BadConfig: no such split, seeds that are no range, or other classes than the world's.
@@ -118,21 +142,26 @@ def streets(name: str, seeds: str | None, cache: Path | None, class_set: str) ->
             bar.total = total
             bar.update(done - bar.n)
 
-        return WorldDataset(split, cache_dir=cache or Path("runs/world"), progress=show)
+        return WorldDataset(split, cache_dir=cache or Path("runs/world"), with_images=with_images, progress=show)
 
 
-def add_settings(parser: argparse.ArgumentParser, config: object) -> None:
+def add_settings(parser: argparse.ArgumentParser, config: object, title: str = "settings", prefix: str = "") -> None:
     """Add every setting of `config` by its dotted name, with its reason and default."""
-    group = parser.add_argument_group("settings")
-    for name, default, field in settings_of(config):
+    group = parser.add_argument_group(title)
+    for name, default, field in settings_of(config, prefix):
         help_text = f"{field.metadata['why']} ({default})".replace("%", "%%")
         group.add_argument(f"--{name.replace('_', '-')}", dest=name, metavar="X", help=help_text)
 
 
 def given_settings(args: argparse.Namespace, config: Config) -> Config:
     """Return `config` with the settings that the command line gives; raises BadConfig as `with_settings` does."""
-    given = {name: getattr(args, name) for name, _, _ in settings_of(config)}
-    return with_settings(config, parsed({name: text for name, text in given.items() if text is not None}, config))
+    return with_settings(config, given(args, config))
+
+
+def given(args: argparse.Namespace, config: object, prefix: str = "") -> dict[str, Any]:
+    """Return the settings of `config` that the command line gives, by their names without `prefix`."""
+    found = {name.removeprefix(prefix): getattr(args, name) for name, _, _ in settings_of(config, prefix)}
+    return parsed({name: text for name, text in found.items() if text is not None}, config)
 
 
 def parsed(given: dict[str, str], config: object | None = None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.frame import Frame
 from clip2scene_training.config import PretrainDataConfig
 from clip2scene_training.loader import AHEAD, frame_order
+from clip2scene_training.pixel_features import KeptMaps
 from clip2scene_training.pretrain_samples import PretrainSample, collate_pretrain, make_pretrain_sample
 from clip2scene_training.pseudo_labels import PseudoLabelled, without_truth
 from clip2scene_training.sweeps import choose_sweeps
@@ -30,12 +31,18 @@ class PretrainSamples(Dataset[PretrainSample]):
         config: how they become samples.
         seed: of all that is drawn.
         keys: numbers of the frames that may be key frames; None takes all. In a bag most scans may have no images.
+        maps: what CLIP saw in their images, to be given with them.
     """
 
     def __init__(
-        self, frames: PseudoLabelled, config: PretrainDataConfig, seed: int, keys: Sequence[int] | None = None
+        self,
+        frames: PseudoLabelled,
+        config: PretrainDataConfig,
+        seed: int,
+        keys: Sequence[int] | None = None,
+        maps: KeptMaps | None = None,
     ) -> None:
-        self.frames, self.config, self.seed = frames, config, seed
+        self.frames, self.config, self.seed, self.maps = frames, config, seed, maps
         self.keys = list(range(len(frames)) if keys is None else keys)
 
     def __len__(self) -> int:
@@ -46,14 +53,16 @@ class PretrainSamples(Dataset[PretrainSample]):
         """Make the sample of an epoch and a key frame.
 
         Raises:
-            BadDataset, BadCalibration: as `make_pretrain_sample`, or the labels are missing or damaged.
+            BadDataset, BadCalibration: as `make_pretrain_sample`, or labels or maps are missing or damaged.
         """
         epoch, key = draw[0], self.keys[draw[1]]
         seed, scenes = (self.seed, epoch, key), self.frames.scenes
         rng = np.random.default_rng((*seed, SWEEPS))
         chosen = choose_sweeps(scenes, key, self.config.sweeps, rng)
         labelled = [self.frames.labelled(i) for i in chosen]
-        return make_pretrain_sample(labelled, self.config, seed, self._between(chosen, labelled[0].frame))
+        looked_into = chosen if self.config.pairs.images == "own" else chosen[:1]
+        maps = [self.maps.of(i, labelled[k].frame) for k, i in enumerate(looked_into)] if self.maps else []
+        return make_pretrain_sample(labelled, self.config, seed, self._between(chosen, labelled[0].frame), maps)
 
     def _between(self, chosen: Sequence[int], key: Frame) -> list[Frame]:
         """Return the neighbours of the chosen frames, as the labeler has them; none where points have no times."""

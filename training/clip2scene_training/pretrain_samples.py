@@ -19,6 +19,7 @@ from clip2scene_ros.frame import UNKNOWN, Frame, PseudoLabels, Scan
 from clip2scene_ros.student.points import voxel_features
 from clip2scene_ros.student.voxelization import voxelize
 from clip2scene_ros.teacher.labeler import LabelledFrame
+from clip2scene_ros.teacher.maps import FeatureMap
 from clip2scene_ros.teacher.teachers import PixelClasses
 from clip2scene_training.augment import augment
 from clip2scene_training.config import ImageAugmentConfig, PretrainDataConfig
@@ -55,6 +56,7 @@ class PretrainSample:
         pair_confidence: (P,) float32 in [0, 1].
         images: I tensors (H, W, 3) uint8; none where they are not asked for.
         views: number of images that `pair_view` counts, given or not.
+        maps: what CLIP saw in each of these, where that was kept.
     """
 
     coords: Tensor
@@ -74,12 +76,14 @@ class PretrainSample:
     pair_confidence: Tensor
     images: tuple[Tensor, ...]
     views: int
+    maps: tuple[FeatureMap, ...] = ()
 
     def to(self, device: torch.device) -> PretrainSample:
         """Return the sample on `device`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         there: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
-        return replace(self, **there, images=tuple(image.to(device) for image in self.images))
+        maps = tuple(replace(each, features=each.features.to(device)) for each in self.maps)
+        return replace(self, **there, images=tuple(image.to(device) for image in self.images), maps=maps)
 
 
 def make_pretrain_sample(
@@ -87,6 +91,7 @@ def make_pretrain_sample(
     config: PretrainDataConfig,
     seed: Seed,
     others: Sequence[Frame] = (),
+    maps: Sequence[Sequence[FeatureMap]] = (),
 ) -> PretrainSample:
     """Turn a key frame and its sweeps into a sample; equal seeds make equal samples.
 
@@ -95,6 +100,7 @@ def make_pretrain_sample(
         config: sweeps, pairs, augmentation, voxels.
         seed: numbers that seed the augmentation.
         others: frames before and after them, for the sensor's way.
+        maps: what CLIP saw in the views of each of `frames`; or nothing.
 
     Raises:
         BadDataset, BadCalibration: as `gather`.
@@ -129,6 +135,7 @@ def make_pretrain_sample(
         pair_confidence=torch.from_numpy(pairs.confidence),
         images=images,
         views=len(views),
+        maps=tuple(maps[look.frame][look.place] for look in views) if maps else (),
     )
 
 
@@ -145,6 +152,7 @@ def collate_pretrain(samples: Sequence[PretrainSample]) -> PretrainSample:
         pair_view=_joined([s.pair_view for s in samples], [s.views for s in samples]),
         images=tuple(image for s in samples for image in s.images),
         views=sum(s.views for s in samples),
+        maps=tuple(each for s in samples for each in s.maps),
         **{name: torch.cat([getattr(s, name) for s in samples]) for name in names},
     )
 

@@ -1,4 +1,4 @@
-"""The student as it is trained: network and class vectors together, scored as the segmenter scores."""
+"""Students as they are trained: with class vectors that learn, or with the two heads that learn without labels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clip2scene_ros.config import NetworkConfig
-from clip2scene_ros.student.networks import build_network
+from clip2scene_ros.student.networks import TwoHeads, build_network
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 
 
@@ -35,3 +35,40 @@ class Student(nn.Module):
         if self.normalize:
             features, vectors = functional.normalize(features, dim=1), functional.normalize(vectors, dim=1)
         return features @ vectors.T / self.temperature
+
+
+class TwoHeadedStudent(nn.Module):
+    """Voxels to two embeddings, and image features beside them: what learns in pretraining.
+
+    All of it is called in one forward pass, since several processes share the gradients of what is called there.
+
+    Args:
+        network: settings of the network.
+        projection: of image features to the student's space; None where none are read.
+        semantic: whether the global head is compared with text: else the local one alone learns, and is kept.
+        local: whether the local head is compared with cells of space.
+    """
+
+    def __init__(
+        self, network: NetworkConfig, projection: nn.Module | None = None, semantic: bool = True, local: bool = True
+    ) -> None:
+        super().__init__()
+        self.heads, self.projection, self._semantic = TwoHeads(build_network(network)), projection, semantic
+        # What no loss reads bears no gradient; with several processes torch would wait for it.
+        self.heads.network.head.requires_grad_(semantic)
+        self.heads.local.requires_grad_(local)
+
+    def forward(
+        self, coords: Tensor, feats: Tensor, pixels: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the (V, D) local and global embeddings of (V, 4) int32 voxels, and (P, D) of (P, d) image features."""
+        local, world = self.heads(SparseTensor(feats, coords))
+        shown = None if pixels is None or self.projection is None else self.projection(pixels)
+        return local, world, shown
+
+    def kept(self) -> dict[str, Tensor]:
+        """Return the weights that a checkpoint keeps: the network with the head that was compared with text."""
+        weights = dict(self.heads.network.state_dict())
+        if not self._semantic:
+            weights |= {f"head.{name}": value for name, value in self.heads.local.state_dict().items()}
+        return weights

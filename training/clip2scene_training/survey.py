@@ -21,10 +21,12 @@ class Survey:
     Attributes:
         sha256: of the points, intensities and labels of all frames.
         counts: (F, C) int64 points of each class in each frame.
+        views: (F,) int64 images of each frame.
     """
 
     sha256: str
     counts: Array
+    views: Array
 
 
 def survey(dataset: FrameDataset, num_classes: int, name: str = "data") -> Survey:
@@ -34,6 +36,7 @@ def survey(dataset: FrameDataset, num_classes: int, name: str = "data") -> Surve
         BadDataset: no frames, a frame without labels, or no labelled point at all.
     """
     digest, counts = sha256(), np.zeros((len(dataset), num_classes), dtype=np.int64)
+    views = np.zeros(len(dataset), dtype=np.int64)
     for number in range(len(dataset)):
         frame = dataset[number]
         if frame.labels is None:
@@ -45,10 +48,10 @@ def survey(dataset: FrameDataset, num_classes: int, name: str = "data") -> Surve
             raise BadDataset(
                 "class_id", f"Frame {number} of the {name} has label {known.max()}, of {num_classes} classes."
             )
-        counts[number] = np.bincount(known, minlength=num_classes)
+        counts[number], views[number] = np.bincount(known, minlength=num_classes), len(frame.views)
     if not counts.any():
         raise BadDataset("empty", f"Expected labelled points in the {name}, but {len(dataset)} frames have none.")
-    return Survey(digest.hexdigest(), counts)
+    return Survey(digest.hexdigest(), counts, views)
 
 
 def class_weights(counts: Array, balance: float) -> Tensor:

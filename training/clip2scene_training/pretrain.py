@@ -1,0 +1,345 @@
+"""Learning without labels: CLIP2Scene (Chen et al., CVPR 2023), from drives with images to a checkpoint.
+
+A frozen CLIP says what each pixel shows. A 3D network learns to say it of points: its global head is compared with the
+words of classes, its local head with pixels and points of the same small cell of space in other sweeps, and from some
+time on it learns from its own predictions, too. `clip2scene pretrain --help` shows the settings, docs/pretrain.md tells
+how to use them, docs/losses.md what is counted wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
+from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
+from torch import Tensor, nn
+from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.metrics import distance_bands
+from clip2scene_ros.offline import Groups
+from clip2scene_ros.student.checkpoint import save_checkpoint
+from clip2scene_training.batching import FrameDataset
+from clip2scene_training.consistency import PixelProjection, cosine_loss, space_time_loss
+from clip2scene_training.pretrain_config import PretrainConfig
+from clip2scene_training.pretrain_data import Lessons, prepare
+from clip2scene_training.pretrain_loader import PretrainSamples, pretrain_batches
+from clip2scene_training.pretrain_samples import PretrainSample
+from clip2scene_training.pseudo_labels import SceneFrames
+from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
+from clip2scene_training.semantic import capped_weights, semantic_loss, text_logits
+from clip2scene_training.state import TrainState
+from clip2scene_training.student import TwoHeadedStudent
+from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
+from clip2scene_training.synchronized import average, synchronize
+from clip2scene_training.validation import curves, look, write_results
+
+SWITCH, CELLS = 0, 1
+"""Streams of chance: which labels are switched, which pairs of an over-full cell count."""
+SGD_MOMENTUM, SGD_DAMPENING = 0.9, 0.1
+"""Of the paper's optimizer."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every process of a run is given.
+
+    Attributes:
+        lessons: what is learned: frames with pseudo-labels, words, who taught them.
+        val_dataset: frames to look at every `eval_every` steps.
+        config: settings.
+        out: the checkpoint.
+        resume: go on from the saved state where there is one.
+        command: noted in the checkpoint.
+    """
+
+    lessons: Lessons
+    val_dataset: FrameDataset
+    config: PretrainConfig
+    out: Path
+    resume: bool
+    command: str
+
+    @property
+    def val_sha256(self) -> str:
+        """Return the hash of `val_dataset`, empty if that is."""
+        return self.lessons.val_sha256
+
+    @property
+    def groups(self) -> Groups:
+        """Return the points that are also scored on their own."""
+        return self.lessons.quality.groups if self.lessons.quality else distance_bands
+
+
+def pretrain(
+    dataset: SceneFrames,
+    val_dataset: SceneFrames | None,
+    config: PretrainConfig,
+    out: Path,
+    *,
+    dense: dict[str, Any] | None = None,
+    bags: Sequence[Path] = (),
+    cache: Path | None = None,
+    resume: bool = False,
+    command: str = "",
+) -> dict[str, Any]:
+    """Label `dataset` by its images, learn from that, save to `out`, and return the report of `val_dataset`.
+
+    What is written when, and after Ctrl-C, is as in `finetune`; the ground truth of `dataset` is out of reach.
+
+    Args:
+        dataset: frames with images and, for several sweeps, poses; frames without images are sweeps only.
+        val_dataset: frames with labels that are not in `dataset`, to be judged by; None or empty for none.
+        config: settings.
+        out: the checkpoint, `.safetensors`.
+        dense: settings of DenseConfig by name, that replace those of CLIP's own card.
+        bags: that hold label images, where setting `teacher` is `bag`.
+        cache: folder that keeps pseudo-labels and features; None takes the user's cache.
+        resume: go on from the saved state where there is one.
+        command: noted in the checkpoint.
+
+    Returns:
+        As `finetune`; where the validation data have images, there is a table of the teacher's labels and the
+        student's on the same points, and `labels_miou`, that of the labels on the points that they label.
+
+    Raises:
+        BadTeacher, BadCheckpoint, BadClassSet: the teacher cannot be had.
+        BadDataset: no frames, none that the teacher labels, or damaged files in the cache.
+        BadConfig: settings that do not go together, or `out` is a folder.
+        BadCheckpoint: the state to resume from is damaged or of another run.
+        Diverged: the loss became NaN or infinite.
+        ProcessFailed: one of several processes met any of these, or was killed.
+        OSError: `out` cannot be written.
+    """
+    made = partial(prepared, dataset, val_dataset, config, out, dense, bags, cache, resume, command)
+    return launch(train, made, config, config.precision)
+
+
+def prepared(
+    dataset: SceneFrames,
+    val_dataset: SceneFrames | None,
+    config: PretrainConfig,
+    out: Path,
+    dense: dict[str, Any] | None,
+    bags: Sequence[Path],
+    cache: Path | None,
+    resume: bool,
+    command: str,
+) -> Run:
+    """Label the data, and return what every process of a run is given; arguments as `pretrain`."""
+    training_folder(out)
+    lessons = prepare(dataset, val_dataset, config, dense, bags, cache)
+    return Run(lessons, [] if val_dataset is None else val_dataset, lessons.config, out, resume, command)
+
+
+def train(fabric: Fabric, run: Run) -> dict[str, Any]:
+    """Learn, save and look; the first process returns the report, the others nothing."""
+    config, folder, lessons = run.config, training_folder(run.out), run.lessons
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    state, model, optimizer = begin(fabric, run, folder)
+    card, text = replace(lessons.card, created_by=run.command), lessons.words.vectors.to(fabric.device)
+    weights = class_weights(lessons, config).to(fabric.device) if config.semantic.balance else None
+    batches, first, learning_s, waited_s = batches_of(fabric, lessons, config, state.step), state.step, 0.0, 0.0
+
+    for step in tqdm(range(first, config.steps), "pretraining", initial=first, total=config.steps, unit="step",
+                     disable=not fabric.is_global_zero):  # fmt: skip
+        started = time.perf_counter()
+        batch = key_frames_first(next(batches).to(fabric.device))
+        waited = time.perf_counter() - started
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
+        pixels = lessons.features.of(batch) if lessons.features else None
+        losses = losses_of(fabric, model, state.student.average, batch, pixels, text, weights, config, step)
+        loss = torch.stack([weight_of(name, config) * each for name, each in losses.items()]).sum()
+        value = float(average(loss.detach()))
+        check_loss(value, step, run.out)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
+        optimizer.step()
+        state.student.follow()
+        if step > first:  # the first waits for workers to start
+            learning_s, waited_s = learning_s + time.perf_counter() - started, waited_s + waited
+        state.step, state.loss_sum = step + 1, state.loss_sum + value
+        log_step(fabric, batch, losses, value, group["lr"], step)
+        looks = config.eval_every and state.step % config.eval_every == 0 and state.step < config.steps
+        saves = state.step % config.save_every == 0 or state.step == config.steps
+        if fabric.is_global_zero and (looks or saves):
+            save_checkpoint(run.out, state.student.student.kept(), card)
+            if looks:
+                look(fabric, run, state, config.eval_frames, run.groups)
+            if saves:
+                state.save(folder / STATE)
+
+    if not fabric.is_global_zero:
+        return {}
+    if not run.out.exists():  # a finished run whose checkpoint was taken away
+        save_checkpoint(run.out, state.student.student.kept(), card)
+    report = judged(fabric, run, state, folder)
+    pace = {"steps": max(0, state.step - first - 1), "seconds": learning_s, "waited_s": waited_s}
+    return {**report, "curve": state.curve, "training": pace}
+
+
+def losses_of(
+    fabric: Fabric,
+    student: nn.Module,
+    ema: MovingAverage | None,
+    batch: PretrainSample,
+    pixels: Tensor | None,
+    text: Tensor,
+    weights: Tensor | None,
+    config: PretrainConfig,
+    step: int,
+) -> dict[str, Tensor]:
+    """Return what is counted wrong in a batch: the method, section by section.
+
+    Args:
+        fabric: the network is called within its autocast, the losses are not.
+        student: the `TwoHeadedStudent`, as this process calls it.
+        ema: its moving average, where that gives predictions.
+        batch: key frames with their sweeps, the key frames' pairs first.
+        pixels: (P, d) CLIP's features of the pairs' pixels, where they are read.
+        text: (C, D) vectors of the classes.
+        weights: (C,) of the classes, or None for equal ones.
+        config: settings.
+        step: 0-based.
+    """
+    # Every sweep goes through the network: two embeddings of each voxel (V, D), and those of pixels (P, D).
+    local, world, shown = student(batch.coords, batch.feats, pixels)
+    rows, labels, losses = batch.inverse[batch.pair_point], batch.pair_class, {}  # of each pair: its voxel, its class
+    semantic, space_time, switching = config.semantic, config.space_time, config.switching
+
+    if semantic.weight:
+        logits = text_logits(world, text, semantic.normalize, semantic.temperature)
+        # Section 3.4: from some time on, labels of pixels and predictions take turns.
+        if self_trains(step, config.steps, switching):
+            if ema is not None:
+                with fabric.autocast():
+                    world = ema(batch.coords, batch.feats)[1].float()
+            predicted = text_logits(world.detach(), text, semantic.normalize).argmax(1)
+            coins = generator_for(config.seed, step, SWITCH)
+            labels = switched_labels(labels, predicted[rows], switching, coins)
+            if switching.unpaired:
+                rest = batch.inverse[unpaired(batch.pair_point, len(batch.inverse))]
+                losses["unpaired"] = semantic_loss(
+                    logits[rest], predicted[rest], semantic.form, weights=weights, average=average
+                )
+        # Section 3.2: a point scores highest with the words of its pixel's class.
+        losses["semantic"] = semantic_loss(logits[rows], labels, semantic.form, weights=weights, average=average)
+
+    # Section 3.3: points of a cell of space, in all sweeps, are pulled to what words find there in pixels and points.
+    if space_time.weight and space_time.form == "cells":
+        losses["space_time"] = space_time_loss(
+            local[rows], shown, text, batch.cell[batch.pair_point], batch.pair_class, space_time,
+            generator=generator_for(config.seed, step, CELLS), average=average,
+        )  # fmt: skip
+    elif space_time.weight and pixels is not None:
+        known = batch.pair_class != UNKNOWN
+        losses["space_time"] = cosine_loss(local[rows], pixels, known, average=average)
+    return losses
+
+
+def key_frames_first(batch: PretrainSample) -> PretrainSample:
+    """Return the batch with the pairs of key frames first: the first pair of a cell says which class it has."""
+    order = batch.sweep[batch.pair_point].argsort(stable=True)
+    names = ("pair_point", "pair_view", "pair_pixel", "pair_class", "pair_confidence")
+    pairs: dict[str, Any] = {name: getattr(batch, name)[order] for name in names}
+    return replace(batch, **pairs)
+
+
+def weight_of(loss: str, config: PretrainConfig) -> float:
+    """Return how much a loss of `losses_of` counts."""
+    return config.space_time.weight if loss == "space_time" else config.semantic.weight
+
+
+def class_weights(lessons: Lessons, config: PretrainConfig) -> Tensor:
+    """Return (C,) float32 weights of the classes, by how often the teacher names them."""
+    return capped_weights(lessons.counts, config.semantic.balance, config.semantic.weight_cap)
+
+
+def batches_of(fabric: Fabric, lessons: Lessons, config: PretrainConfig, start: int) -> Iterator[PretrainSample]:
+    """Yield this process's share of each step's batch, from step `start` on."""
+    samples = PretrainSamples(lessons.frames, config.data, config.seed, lessons.keys, lessons.maps)
+    process = {"process": fabric.global_rank, "processes": fabric.world_size}
+    return pretrain_batches(samples, config.batch_size, start=start, workers=config.workers, **process)
+
+
+class Learner(nn.Module):
+    """All that has weights: the student with its heads and the projection of pixels, and its moving average, if asked.
+
+    Args:
+        student: what learns.
+        decay: of the average; None for none.
+    """
+
+    def __init__(self, student: TwoHeadedStudent, decay: float | None) -> None:
+        super().__init__()
+        self.student = student
+        self.average = None if decay is None else MovingAverage(student, decay)
+
+    def follow(self) -> None:
+        """Move the average towards the student, after each step."""
+        if self.average is not None:
+            self.average.update(self.student)
+
+
+def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState[Learner], _FabricModule, _FabricOptimizer]:
+    """Return a run's state, new or as saved in `folder`, and its student and optimizer as this process uses them."""
+    config, lessons, space_time = run.config, run.lessons, run.config.space_time
+    size = config.network.embedding_dim
+    reads = lessons.features is not None and space_time.form == "cells"
+    # CLIP compares features of pixels with words: they are as long as these.
+    projection = PixelProjection(size, size, space_time.learn_projection) if reads else None
+    student = TwoHeadedStudent(config.network, projection, bool(config.semantic.weight), bool(space_time.weight))
+    if fabric.world_size > 1:
+        synchronize(student)
+    predicts = config.switching.probability > 0 and config.switching.prediction == "ema"
+    learner = Learner(student, config.switching.decay if predicts else None).to(fabric.device)
+    optimizer = make_optimizer([p for p in student.parameters() if p.requires_grad], config)
+    settings = dumps([lessons.key, asdict(replace(config, workers=0))])
+    state = TrainState(0, learner, optimizer, settings)
+    model, stepper = fabric.setup(student, optimizer)
+    goes_on = run.resume and (folder / STATE).exists()
+    if goes_on:
+        state.restore(folder / STATE)
+    # A run from the start hides the curves of the one that it replaces.
+    fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
+    return state, model, stepper
+
+
+def make_optimizer(weights: Sequence[nn.Parameter], config: PretrainConfig) -> torch.optim.Optimizer:
+    """Return the optimizer of some weights."""
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(weights, rate, momentum=SGD_MOMENTUM, dampening=SGD_DAMPENING, weight_decay=decay)
+    return torch.optim.AdamW(weights, rate, weight_decay=decay)
+
+
+def log_step(
+    fabric: Fabric, batch: PretrainSample, losses: dict[str, Tensor], loss: float, rate: float, step: int
+) -> None:
+    """Note a step's losses, its learning rate, and how many of its pairs have a label."""
+    labelled = float((batch.pair_class != UNKNOWN).float().mean()) if len(batch.pair_class) else 0.0
+    each = {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
+    fabric.log_dict({"loss": loss, **each, "learning_rate": rate, "labelled_pairs": labelled}, step)
+
+
+def judged(fabric: Fabric, run: Run, state: TrainState[Learner], folder: Path) -> dict[str, Any]:
+    """Look at all validation data, write the results, and return the report; see `pretrain`."""
+    quality = run.lessons.quality
+    report, pictures = look(fabric, run, state, groups=run.groups)
+    report = {**report, "curves": curves(state.curve)}
+    if quality is not None:
+        fabric.log_dict({"labels_miou": quality.miou}, state.step)
+        report["tables"] = {"The teacher's labels and the student on the same points": quality.table(report["groups"])}
+    write_results(folder, report, pictures)
+    return {**report, "labels_miou": None if quality is None else quality.miou}

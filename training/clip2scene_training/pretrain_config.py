@@ -1,0 +1,113 @@
+"""Settings of `clip2scene pretrain`, and three choices of them: the paper, its released code, the best so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig, setting
+from clip2scene_training.config import (
+    OFFICIAL_LOSSES,
+    AugmentConfig,
+    ImageAugmentConfig,
+    PairsConfig,
+    PretrainDataConfig,
+    PretrainLossConfig,
+    SemanticConfig,
+    SpaceTimeConfig,
+    SweepsConfig,
+    SwitchConfig,
+    TrainingConfig,
+)
+
+
+@dataclass(frozen=True)
+class PretrainConfig(TrainingConfig):
+    """How a student learns without labels; the defaults are the paper's method with its bugs mended."""
+
+    # who says what is in the images, in which words: as `clip2scene label`
+    teacher: str = setting(
+        "",
+        "empty: CLIP; else label images of another segmenter: a folder, or `bag`, topics of the bags; `noisy:0.3`: the "
+        "world's own truth, 30 % of it wrong",
+    )
+    classes: str = setting("world", "a class set by name or file, or one's own words: 'road, street; car, van'")
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    labeler: LabelerConfig = field(default_factory=LabelerConfig)
+    # what is learned from
+    sweeps: SweepsConfig = field(default_factory=SweepsConfig)
+    pairs: PairsConfig = field(default_factory=PairsConfig)
+    images: ImageAugmentConfig = field(default_factory=ImageAugmentConfig)
+    augment: AugmentConfig = field(default_factory=lambda: AugmentConfig(scale=0.0, intensity=0.0))
+    # what is counted wrong
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
+    space_time: SpaceTimeConfig = field(default_factory=SpaceTimeConfig)
+    switching: SwitchConfig = field(default_factory=SwitchConfig)
+    # how
+    optimizer: str = setting(
+        "adamw", "`sgd` is the paper's, with momentum 0.9 and dampening 0.1", choices=("adamw", "sgd")
+    )
+    precision: str = setting(
+        "fp32", "of the network; `bf16` mixes, losses are computed in fp32", choices=("fp32", "bf16")
+    )
+    # what the checkpoint says of itself
+    data_licence: str = setting("not stated", "of the frames learned from")
+    text_licence: str = setting("not stated", "of the CLIP whose words are learned")
+
+    @property
+    def data(self) -> PretrainDataConfig:
+        """Return the settings of samples; voxels and range are the network's."""
+        return PretrainDataConfig(
+            self.sweeps,
+            self.pairs,
+            self.images,
+            self.augment,
+            self.network.voxel_size_m,
+            self.network.in_channels,
+            self.min_range_m,
+            self.max_range_m,
+        )
+
+    @property
+    def losses(self) -> PretrainLossConfig:
+        """Return the settings of the losses."""
+        return PretrainLossConfig(self.semantic, self.space_time, self.switching)
+
+
+PAPER = PretrainConfig(
+    # The paper tests no occlusion: what hides behind a car has the car's pixel.
+    pairs=PairsConfig(visibility=False),
+    # 1.10 of the paper: SGD, a cosine to 0 from the first step on, no limit to gradients.
+    optimizer="sgd",
+    learning_rate=0.1,
+    warmup=0.0,
+    weight_decay=1e-4,
+    clip_norm=1e6,
+    batch_size=4,
+)
+"""CLIP2Scene (Chen et al., CVPR 2023) as it is written, with what is wrong in its code mended."""
+
+OFFICIAL = PretrainConfig(
+    pairs=PAPER.pairs,
+    semantic=OFFICIAL_LOSSES.semantic,
+    space_time=OFFICIAL_LOSSES.space_time,
+    switching=OFFICIAL_LOSSES.switching,
+    optimizer="sgd",
+    learning_rate=0.1,
+    warmup=0.0,
+    weight_decay=1e-4,
+    clip_norm=1e6,
+    batch_size=4,
+)
+"""As its released code: D1, D2 and D5 to D9 of docs/losses.md. D3 and D4 are `--dense.official`."""
+
+BEST = PretrainConfig(
+    labeler=LabelerConfig(ground=True, clusters=True, keep=0.7),
+    pairs=PairsConfig(labels="point"),
+    images=ImageAugmentConfig(give="none"),
+    semantic=SemanticConfig(form="gce", normalize=True, temperature=0.1, balance=0.5),
+    switching=SwitchConfig(start=0.4, prediction="ema", unpaired=True),
+)
+"""Where the search for better begins: voted labels, the surest of each class, a loss that bears wrong ones."""
+
+PRESETS = {"paper": PAPER, "official": OFFICIAL, "best": BEST}

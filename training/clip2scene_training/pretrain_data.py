@@ -1,0 +1,214 @@
+"""What is made before the first step: pseudo-labels of the drives, words, features, and what the labels are worth."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
+
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import LabelerConfig, NetworkConfig
+from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.frame import Array
+from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions
+from clip2scene_ros.teacher.clip import Clip
+from clip2scene_training.datasets.cache import user_cache
+from clip2scene_training.label_quality import LabelQuality
+from clip2scene_training.parallel import Progress
+from clip2scene_training.pixel_features import KeptMaps, PairFeatures, make_maps
+from clip2scene_training.pretrain_config import PretrainConfig
+from clip2scene_training.pseudo_labels import PseudoLabelled, SceneFrames, make_pseudo_labels
+from clip2scene_training.semantic import SETWISE
+from clip2scene_training.survey import Survey, survey
+from clip2scene_training.teachers import TeacherSettings, Words, shipped_or_other
+
+CODE_LICENCE = "Apache-2.0"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Lessons:
+    """Drives that a teacher has labelled, and the words that the labels mean.
+
+    Attributes:
+        config: settings, as far as the teacher allows for them.
+        frames: the drives with pseudo-labels.
+        keys: numbers of the frames with images.
+        counts: (F, C) int64 pseudo-labels of each class in each frame.
+        key: digest of all that a run can go on with: points, pseudo-labels, teacher.
+        words: of the class set.
+        card: what the checkpoint will say of itself.
+        features: of pixels; None where no loss reads any.
+        maps: what CLIP saw in whole images, where that is kept.
+        val_sha256: hash of the validation data, empty if there are none.
+        quality: of the teacher's labels of the validation data; None where these have no images.
+    """
+
+    config: PretrainConfig
+    frames: PseudoLabelled
+    keys: tuple[int, ...]
+    counts: Array
+    key: str
+    words: Words
+    card: CheckpointCard
+    features: PairFeatures | None
+    maps: KeptMaps | None
+    val_sha256: str
+    quality: LabelQuality | None
+
+
+def prepare(
+    dataset: SceneFrames,
+    val_dataset: SceneFrames | None,
+    config: PretrainConfig,
+    dense: dict[str, Any] | None = None,
+    bags: Sequence[Path] = (),
+    cache: Path | None = None,
+) -> Lessons:
+    """Have the drives labelled; arguments and errors as those of `pretrain`."""
+    settings, home = TeacherSettings.of(config, dense, bags), cache or user_cache("labels")
+    config = _possible(config, settings)
+    clip, name = shipped_or_other(replace(config.clip, device="cpu")), settings.name()
+    make = partial(settings.labeler, config.labeler)
+    frames = make_pseudo_labels(
+        dataset, make, name, home, pixels=config.pairs.labels == "pixel", workers=max(1, config.workers),
+        progress=_bar("labels"),
+    )  # fmt: skip
+    found = survey(frames, len(frames.class_set), "training data")
+    keys = tuple(int(i) for i in np.flatnonzero(found.views))
+    words = Words.of(frames.class_set, clip, config.text)
+    config = _fitting(config, words, clip)
+    reads = bool(config.space_time.weight) and (config.space_time.pixels or config.space_time.form == "cosine")
+    maps = None
+    if reads and config.images.give == "none":
+        folder = home / f"maps_{hashlib.sha256(f'{name} {_digest(dataset)}'.encode()).hexdigest()[:16]}"
+        maps = make_maps(
+            dataset, config.clip, settings.dense, folder, workers=max(1, config.workers), progress=_bar("features")
+        )
+    val_sha256, quality = _judges(val_dataset, frames.class_set, settings, name, home, config)
+    return Lessons(
+        config,
+        frames,
+        keys,
+        found.counts,
+        hashlib.sha256(f"{found.sha256} {frames.folder.name}".encode()).hexdigest(),
+        words,
+        _card(config, frames, found, words, clip, settings),
+        PairFeatures(config.clip, settings.dense) if reads else None,
+        maps,
+        val_sha256,
+        quality,
+    )
+
+
+def _possible(config: PretrainConfig, teacher: TeacherSettings) -> PretrainConfig:
+    """Return the settings that this teacher allows for.
+
+    Raises:
+        BadConfig: settings that do not go together.
+    """
+    if config.semantic.balance and config.semantic.form in SETWISE:
+        raise BadConfig(
+            "balance",
+            f"Setting `semantic.form` {config.semantic.form!r} compares sets of points, which have no class weights: "
+            "expected `semantic.balance` 0, or another form.",
+        )
+    if not (config.semantic.weight or config.space_time.weight):
+        raise BadConfig("weight", "Expected `semantic.weight` or `space_time.weight` above 0: else nothing is learned.")
+    if teacher.is_clip or not config.space_time.weight:
+        return config
+    if config.space_time.form == "cosine":
+        raise BadConfig(
+            "teacher", f"Setting `space_time.form` `cosine` reads features of pixels, but teacher {teacher.source!r} "
+            "gives labels alone: expected CLIP as the teacher, or form `cells`."
+        )  # fmt: skip
+    if config.space_time.pixels:
+        log.warning(
+            "Teacher %r gives labels and no features of pixels: the centres of cells are of points alone "
+            "(space_time.pixels false).",
+            teacher.source,
+        )
+    return replace(config, space_time=replace(config.space_time, pixels=False))
+
+
+def _fitting(config: PretrainConfig, words: Words, clip: Clip) -> PretrainConfig:
+    """Return the settings with a network whose vectors are as long as those of words.
+
+    Raises:
+        BadConfig: they were asked to be of another length.
+    """
+    network, size = config.network, words.vectors.shape[1]
+    if network.embedding_dim not in (NetworkConfig().embedding_dim, size):  # the default is nobody's wish
+        raise BadConfig(
+            "embedding_size",
+            f"Setting `network.embedding_dim` is {network.embedding_dim}, but the words of {clip.card.name} are "
+            f"vectors of {size} numbers: expected {size}, or nothing said of it.",
+        )
+    return replace(config, network=replace(network, embedding_dim=size))
+
+
+def _judges(
+    val_dataset: SceneFrames | None,
+    class_set: ClassSet,
+    settings: TeacherSettings,
+    name: str,
+    home: Path,
+    config: PretrainConfig,
+) -> tuple[str, LabelQuality | None]:
+    """Return the hash of the validation data, and what the teacher's labels of them are worth, if it sees them.
+
+    They are labelled by the labeler's defaults, whatever training does: the same points are compared in all runs.
+    """
+    if not val_dataset or not len(val_dataset):
+        return "", None
+    found = survey(val_dataset, len(class_set), "validation data")
+    if not found.views.any():
+        return found.sha256, None
+    make = partial(settings.labeler, LabelerConfig())
+    labels = make_pseudo_labels(
+        val_dataset, make, name, home, pixels=False, workers=max(1, config.workers), progress=_bar("validation labels")
+    )
+    return found.sha256, LabelQuality(labels, val_dataset)
+
+
+def _card(
+    config: PretrainConfig, frames: PseudoLabelled, found: Survey, words: Words, clip: Clip, teacher: TeacherSettings
+) -> CheckpointCard:
+    return CheckpointCard(
+        network=config.network,
+        class_set=frames.class_set,
+        class_vectors=words.vectors,
+        text_model=clip.card.name,
+        temperature=config.semantic.temperature,
+        normalize=config.semantic.normalize,
+        notice=teacher.notice(frames.notice, clip),
+        licences={"data": config.data_licence, "code": CODE_LICENCE, "text_model": config.text_licence},
+        data_sha256=found.sha256,
+        versions=current_versions(),
+        text_sha256=clip.text_sha256,
+        words=words.words,
+        word_rows=words.rows,
+    )
+
+
+def _digest(dataset: SceneFrames) -> str:
+    return str(getattr(dataset, "digest", ""))
+
+
+def _bar(title: str) -> Progress:
+    bar = tqdm(desc=title, unit="scene")
+
+    def show(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show

@@ -1,0 +1,106 @@
+"""The grammar of `clip2scene pretrain`; it imports next to nothing, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clip2scene_ros.config import DenseConfig, with_settings
+from clip2scene_ros.errors import BadConfig
+from clip2scene_training.options import add_data, add_output, add_settings, bags, check_output, given, streets
+from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
+
+if TYPE_CHECKING:
+    from clip2scene_training.pseudo_labels import SceneFrames
+
+EXAMPLES = """\
+examples:
+  clip2scene pretrain --preset best --clip.checkpoint tiny --out runs/student.safetensors
+  clip2scene pretrain drives/*.mcap --classes 'road, street; car, van; person' --out runs/mine.safetensors
+  clip2scene pretrain drives/*.mcap --teacher my_segmentations --out runs/theirs.safetensors --resume
+  clip2scene pretrain --world-seeds 0:20 --val-world-seeds 100000:100004 --clip.checkpoint tiny --steps 300 \\
+      --preset paper --optimizer adamw --learning-rate 0.004 --out runs/quick.safetensors"""
+DENSE = "dense."
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command's parser: the data, the preset, every setting of PretrainConfig and DenseConfig."""
+    parser = argparse.ArgumentParser(
+        prog="clip2scene pretrain",
+        description="Train a student without labels: CLIP, or another 2D segmenter, looks at the images of drives,\n"
+        "and the student learns from that. The checkpoint is the very file that `segment` and the node load.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_data(parser, "data", "drives with images to learn; none takes scenes of the world", nargs="*", default=[])
+    parser.add_argument(
+        "--labels", type=Path, default=Path("runs/labels"), metavar="DIR",
+        help="folder that keeps pseudo-labels and features (%(default)s)",
+    )  # fmt: skip
+    add_output(parser)
+    parser.add_argument(
+        "--preset",
+        default="best",
+        metavar="NAME",
+        help=f"choice of all settings, which those that are given replace: {', '.join(PRESETS)} (%(default)s)",
+    )
+    add_settings(parser, PretrainConfig(), "settings (defaults without a preset: the paper's method, mended)")
+    add_settings(parser, DenseConfig(), "dense features (where not given, the model's own)", DENSE)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command and print what the validation data say, and where the report is."""
+    args = parser().parse_args(argv)
+    config, dense = settings(args)
+    from clip2scene_training.pretrain import pretrain
+
+    folder = check_output(args)
+    train, val = drives(args, config)
+    from clip2scene_ros.report import table
+
+    command = shlex.join(["clip2scene", "pretrain", *argv])
+    report = pretrain(
+        train, val, config, args.out,
+        dense=dense, bags=args.data, cache=args.labels, resume=args.resume, command=command,
+    )  # fmt: skip
+    if report:  # one of several processes that torchrun has started writes it
+        worth = report["labels_miou"]
+        said = "" if worth is None else f"labels of the teacher, where it has given some: mIoU {100 * worth:.1f}\n"
+        sys.stdout.write(f"{table(report)}\n{said}{args.out}\n{folder / 'report.html'}\n")
+    return 0
+
+
+def settings(args: argparse.Namespace) -> tuple[PretrainConfig, dict[str, Any]]:
+    """Return the preset with what the command line gives in its place, and the settings of dense features given.
+
+    Raises:
+        BadConfig: no such preset, or as `with_settings`.
+    """
+    if args.preset not in PRESETS:
+        raise BadConfig("preset", f"Expected a preset of {', '.join(PRESETS)}, but got {args.preset!r}.")
+    base = PRESETS[args.preset]
+    config = with_settings(base, given(args, base))
+    dense = given(args, DenseConfig(), DENSE)
+    with_settings(DenseConfig(), dense)
+    return config, dense
+
+
+def drives(args: argparse.Namespace, config: PretrainConfig) -> tuple[SceneFrames, SceneFrames]:
+    """Return the frames to learn and those to be judged by; beside bags there are none, unless they are given."""
+    from clip2scene_training.datasets.bags import BagDataset
+
+    if args.data:
+        train: SceneFrames = BagDataset(args.data, args.cache, with_images=True)
+    else:
+        train = streets(args.split, args.world_seeds, args.cache, config.classes, with_images=True)
+    if args.val_data:
+        return train, bags(args.val_data, config.classes, args.cache, with_images=True)
+    if args.data and not args.val_world_seeds:
+        return train, BagDataset([], args.cache)
+    return train, streets(args.val_split, args.val_world_seeds, args.cache, config.classes, with_images=True)

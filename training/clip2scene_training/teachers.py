@@ -1,0 +1,185 @@
+"""Who teaches a student, by the settings of pretraining: a labeler of images, and the words that are learned."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clip2scene_ros.classes import OUTDOOR_ABSORBERS, ClassSet, load_class_set
+from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig
+from clip2scene_ros.errors import BadConfig, BadTeacher
+from clip2scene_ros.frame import View
+from clip2scene_ros.io.bag_reader import BagReader
+from clip2scene_ros.label_command import IN_BAG
+from clip2scene_ros.student.checkpoint import file_sha256
+from clip2scene_ros.teacher.clip import Clip, load_clip
+from clip2scene_ros.teacher.external import ExternalTeacher
+from clip2scene_ros.teacher.label_folder import folder_teacher
+from clip2scene_ros.teacher.label_topics import LabelTopics, topic_teacher
+from clip2scene_ros.teacher.labeler import Labeler
+from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, PixelClasses, Teacher
+from clip2scene_ros.teacher.text import words_of
+from clip2scene_ros.vocabulary import carry
+from clip2scene_ros.words import spelling
+from clip2scene_training.noisy_truth import NoisyTruth
+from clip2scene_training.pretrain_config import PretrainConfig
+
+NOISY = "noisy"
+NOBODY = "no point and no pixel was labelled by a person"
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Who says what is in images; picklable, so that any process can make the teacher.
+
+    Attributes:
+        source: as the setting `teacher`.
+        classes: as `load_class_set` takes it; a folder of label images has its own.
+        clip: the model; where `source` names another teacher, its words alone are used.
+        dense: settings of DenseConfig that replace the model's own.
+        text: how words become vectors.
+        bags: that hold label images, where `source` is `bag`.
+    """
+
+    source: str
+    classes: str
+    clip: ClipConfig
+    dense: dict[str, Any]
+    text: TextConfig
+    bags: tuple[Path, ...] = ()
+
+    @staticmethod
+    def of(config: PretrainConfig, dense: dict[str, Any] | None = None, bags: Sequence[Path] = ()) -> TeacherSettings:
+        """Take them from those of pretraining."""
+        return TeacherSettings(
+            config.teacher, config.classes, config.clip, dict(dense or {}), config.text, tuple(Path(b) for b in bags)
+        )
+
+    @property
+    def is_clip(self) -> bool:
+        """Return whether CLIP itself looks, so that there are features of pixels, not labels alone."""
+        return not self.source
+
+    def labeler(self, config: LabelerConfig) -> Labeler:
+        """Return a labeler that asks this teacher."""
+        return Labeler(self.teacher(), config)
+
+    def teacher(self) -> Teacher:
+        """Return the teacher.
+
+        Raises:
+            BadTeacher, BadCheckpoint, BadClassSet, BadConfig: it cannot be had; the text says what to do.
+        """
+        kind, _, rate = self.source.partition(":")
+        if self.is_clip:
+            return ClipTeacher.load(load_class_set(self.classes), self.clip, self.dense, self.text)
+        if self.source == IN_BAG:
+            return _of_bags(self.bags)
+        if kind == NOISY and rate:
+            return NoisyTruth(load_class_set(self.classes), _rate(rate))
+        return folder_teacher(Path(self.source), self.text)
+
+    def name(self) -> str:
+        """Return what no other teacher and no other settings of one have: digests of weights or files, settings."""
+        if self.is_clip:
+            what: Any = [_weights(self.clip), self.clip.precision, self.dense, asdict(replace(self.text, cache=""))]
+        else:
+            folder = Path(self.source)
+            files = sorted(folder.rglob("*")) if folder.is_dir() else self.bags
+            what = [self.source, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def notice(self, own: str, clip: Clip) -> str:
+        """Return what must be shown with all that this teacher's student says.
+
+        Of other segmenters nobody knows here what they have learned from: nothing is claimed for them.
+
+        Args:
+            own: the teacher's own notice.
+            clip: whose words are learned.
+        """
+        whose = [f"the labels of {clip.card.name}", NOBODY] if self.is_clip else [f"labels of {self.source}"]
+        return "; ".join([f"learned from {whose[0]}", *whose[1:], *([own] if own else [])])
+
+
+@dataclass(frozen=True, eq=False)
+class Words:
+    """What the student's features are compared with, and what it will be able to name.
+
+    Attributes:
+        vectors: (C, D) float32 of length 1, one row a class: the mean of its words.
+        words: M words, each once.
+        rows: (M, D) float32, theirs.
+    """
+
+    vectors: Tensor
+    words: tuple[str, ...]
+    rows: Tensor
+
+    @staticmethod
+    def of(class_set: ClassSet, clip: Clip, config: TextConfig) -> Words:
+        """Ask a text tower for the words of a class set and for what LiDARs never meet, such as sky."""
+        every = {spelling(word): word for word in (*OUTDOOR_ABSORBERS, *words_of(class_set))}
+        words = tuple(every.values())
+        rows = carry(words, clip, config)
+        place = {word: i for i, word in enumerate(every)}
+        means = [rows[[place[spelling(word)] for word in c.prompts]].mean(0) for c in class_set.classes]
+        return Words(functional.normalize(torch.stack(means), dim=1), words, rows)
+
+
+class _FirstOf:
+    """Label images in several places."""
+
+    def __init__(self, sources: Sequence[LabelTopics]) -> None:
+        self._sources = sources
+
+    def read(self, view: View) -> PixelClasses | None:
+        """Return the labels of a view where any source has them."""
+        return next((found for source in self._sources if (found := source.read(view)) is not None), None)
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self._sources))
+
+
+def shipped_or_other(clip: ClipConfig) -> Clip:
+    """Load a CLIP, `tiny` being the shipped one."""
+    return load_clip(replace(clip, checkpoint=str(TINY_CLIP) if clip.checkpoint == TINY else clip.checkpoint))
+
+
+def _of_bags(paths: Sequence[Path]) -> ExternalTeacher:
+    if not paths:
+        raise BadTeacher("topics", "Setting `teacher` is `bag`, label images in the bags: expected bags to learn from.")
+    bags = [BagReader(path).__enter__() for path in paths]  # open as long as this process may ask
+    class_set = topic_teacher(bags[0]).class_set
+    return ExternalTeacher(class_set, _FirstOf([LabelTopics(bag, class_set) for bag in bags]))
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 <= rate <= 1:
+        raise BadConfig(
+            "teacher", f"Setting `teacher` expects an error rate in [0, 1], as in `noisy:0.3`, not {text!r}."
+        )
+    return rate
+
+
+def _weights(clip: ClipConfig) -> str:
+    """Return a digest of a model's weights."""
+    if clip.checkpoint:
+        return file_sha256(TINY_CLIP if clip.checkpoint == TINY else clip.checkpoint)
+    digest = hashlib.sha256()
+    for name, tensor in load_clip(clip).model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
