@@ -231,20 +231,20 @@ def losses_of(
             if switching.unpaired:
                 rest = batch.inverse[unpaired(batch.pair_point, len(batch.inverse))]
                 losses["unpaired"] = semantic_loss(
-                    logits[rest], predicted[rest], semantic.form, weights=weights, average=average
+                    logits.index_select(0, rest), predicted[rest], semantic.form, weights=weights, average=average
                 )
         # Section 3.2: a point scores highest with the words of its pixel's class.
-        losses["semantic"] = semantic_loss(logits[rows], labels, semantic.form, weights=weights, average=average)
+        losses["semantic"] = semantic_loss(logits.index_select(0, rows), labels, semantic.form, weights=weights, average=average)
 
     # Section 3.3: points of a cell of space, in all sweeps, are pulled to what words find there in pixels and points.
     if space_time.weight and space_time.form == "cells":
         losses["space_time"] = space_time_loss(
-            local[rows], shown, text, batch.cell[batch.pair_point], batch.pair_class, space_time,
+            local.index_select(0, rows), shown, text, batch.cell[batch.pair_point], batch.pair_class, space_time,
             generator=generator_for(config.seed, step, CELLS), average=average,
         )  # fmt: skip
     elif space_time.weight and pixels is not None:
         known = batch.pair_class != UNKNOWN
-        losses["space_time"] = cosine_loss(local[rows], pixels, known, average=average)
+        losses["space_time"] = cosine_loss(local.index_select(0, rows), pixels, known, average=average)
     return losses
 
 
