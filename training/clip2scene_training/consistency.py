@@ -20,7 +20,7 @@ from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.student.sparse.keys import distinct, fit_packing, nonzero, sort_stably
 from clip2scene_ros.student.voxelization import quantize
 from clip2scene_training.config import SpaceTimeConfig
-from clip2scene_training.losses import alone, mean_of_all
+from clip2scene_training.losses import alone, mean_of_all, unit
 
 EMPTY_SLOT = 0.5
 """1 - sigmoid(0): what the released code counts for a slot of a cell that no pair fills."""
@@ -41,7 +41,7 @@ class PixelProjection(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(P, image_dim) -> (P, D), rows of length 1."""
-        return functional.normalize(self.linear(features), dim=1)
+        return unit(self.linear(features))
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +165,11 @@ def space_time_loss(
     cells = group(cell, labels, config.limit, generator if config.pick == "random" else None)
     own = points.index_select(0, cells.pairs)
     if config.centre == "normalized":
-        own = functional.normalize(own, dim=1)
+        own = unit(own)
     shown = [pixels.index_select(0, cells.pairs)] if config.pixels and pixels is not None else []
     centres = attend([own, *shown], text, cells, config.temperature)
     if config.centre == "normalized":
-        centres = functional.normalize(centres, dim=1)
+        centres = unit(centres)
     elif config.centre == "detached":
         centres = centres.detach()
     total = torch.sigmoid(-(own * centres.index_select(0, cells.cell)).sum(1)).sum()

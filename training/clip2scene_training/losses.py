@@ -9,20 +9,52 @@ what all of them sum up, and the Lovász term, which is no mean over points, is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from clip2scene_ros.frame import UNKNOWN
 
 INDEX_BITS = 32
+SHORTEST = 1e-12
+"""Rows shorter than this are divided by it, as in `functional.normalize`."""
 
 
 def alone(value: Tensor) -> Tensor:
     """Return `value`: the mean over all processes where there is one."""
     return value
+
+
+def unit(rows: Tensor) -> Tensor:
+    """Return (N, D) rows at length 1, as `functional.normalize` does, with a gradient in half of its time.
+
+    That of a pair's features is most of what the space-time term costs on the CPU.
+    """
+    result: Tensor = _Unit.apply(rows)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Unit(torch.autograd.Function):
+    """y = x / |x|, with dx = (dy - (dy . y) y) / |x|."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(SHORTEST)
+        result = rows / length
+        ctx.save_for_backward(result, length)
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        result, length = ctx.saved_tensors
+        along = torch.linalg.vecdot(gradient, result).unsqueeze(1)
+        across: Tensor = torch.addcmul(gradient, along, result, value=-1)
+        return across.div_(length)
 
 
 def mean_of_all(total: Tensor, count: Tensor, average: Callable[[Tensor], Tensor] = alone) -> Tensor:

@@ -234,7 +234,9 @@ def losses_of(
                     logits.index_select(0, rest), predicted[rest], semantic.form, weights=weights, average=average
                 )
         # Section 3.2: a point scores highest with the words of its pixel's class.
-        losses["semantic"] = semantic_loss(logits.index_select(0, rows), labels, semantic.form, weights=weights, average=average)
+        losses["semantic"] = semantic_loss(
+            logits.index_select(0, rows), labels, semantic.form, weights=weights, average=average
+        )
 
     # Section 3.3: points of a cell of space, in all sweeps, are pulled to what words find there in pixels and points.
     if space_time.weight and space_time.form == "cells":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import os
@@ -22,6 +23,9 @@ STATE = "state.safetensors"
 """What a run goes on from, in its folder."""
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """Names of the setting `precision`, and Fabric's for them."""
+
+TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
+"""Options of glibc's mallopt(3)."""
 
 Run = TypeVar("Run")
 Report = dict[str, Any]
@@ -109,6 +113,7 @@ def _launched(train: Train[Run], prepare: Callable[[], Run], config: TrainingCon
 
 def _be_one_of(fabric: Fabric, train: Train[Run], run: Run) -> Report:
     """Be one process of a run, and leave the others in order; the first returns the report, the others nothing."""
+    reuse_memory()
     report = train(fabric, run)
     if distributed.is_initialized():
         # The model must go before the group that it talks through: when torch's reducer is the last to hold that, it
@@ -116,6 +121,20 @@ def _be_one_of(fabric: Fabric, train: Train[Run], run: Run) -> Report:
         gc.collect()
         distributed.destroy_process_group()
     return report
+
+
+def reuse_memory() -> None:
+    """Have the C library keep what tensors give back, rather than ask the system for fresh memory at each step.
+
+    Fresh pages of large tensors take longer than what is computed in them: a step on the CPU is a fifth shorter. Where
+    there is no glibc, nothing happens.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    for option, value in ((MMAP_MAX, 0), (TRIM_THRESHOLD, 2**31 - 1), (TOP_PAD, 2**27)):
+        set_option(option, value)
 
 
 def one_cycle(progress: float, warmup: float) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from clip2scene_ros.frame import UNKNOWN, Array
-from clip2scene_training.losses import alone, mean_of_all
+from clip2scene_training.losses import alone, mean_of_all, unit
 from clip2scene_training.survey import class_weights
 
 GCE_POWER = 0.7
@@ -28,7 +28,7 @@ def text_logits(features: Tensor, text: Tensor, normalize: bool = False, tempera
         temperature: divides the scores.
     """
     if normalize:
-        features = functional.normalize(features, dim=1)
+        features = unit(features)
     return features @ text.T / temperature
 
 
