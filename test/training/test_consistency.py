@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from clip2scene_ros.errors import BadConfig
 from clip2scene_training.config import OFFICIAL_LOSSES, SpaceTimeConfig
-from clip2scene_training.consistency import PixelProjection, cosine_loss, group, space_time_cells, space_time_loss
+from clip2scene_training.consistency import PixelProjection, cosine_loss, group, space_time_loss
 from clip2scene_training.switching import generator_for
 
 DEFAULT = SpaceTimeConfig()
@@ -218,17 +218,6 @@ def test_two_processes_together_have_the_loss_of_one(config):
     together = torch.stack(counts).mean()
     parts = [loss(rows, lambda _: together) for rows in halves]
     assert sum(parts) / 2 == pytest.approx(batch.loss(config).item(), abs=1e-12)
-
-
-def test_cells_are_cubes_of_one_sample_each():
-    generator = torch.Generator().manual_seed(20)
-    points = torch.rand(300, 3, generator=generator) * 0.6 - 0.3
-    sample_of = torch.randint(2, (300,), generator=generator)
-    cell = space_time_cells(points, sample_of, 0.1)
-    cubes = np.floor(points.double().numpy() / 0.1).astype(int)
-    names = [(int(s), *cube) for s, cube in zip(sample_of, cubes.tolist(), strict=True)]
-    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
-    assert cell.tolist() == [numbers[name] for name in names]
 
 
 def test_cosine_form_is_one_minus_the_mean_cosine():

@@ -48,8 +48,7 @@ def make_batch() -> SimpleNamespace:
         points=pairs,
         labels=labels,
         pixels=looks[classes[pairs]] + 0.1 * torch.from_numpy(rng.normal(size=(len(pairs), IMAGE_DIM))).float(),
-        in_key_frame=torch.from_numpy(points),
-        sample_of=torch.zeros(600, dtype=torch.int64),
+        cell=voxelize(points, 0.1).inverse,  # all sweeps
         classes=classes,
     )
 

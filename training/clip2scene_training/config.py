@@ -107,7 +107,6 @@ class SpaceTimeConfig:
     form: str = setting(
         "cells", "`cosine` pulls each point to its own pixel: scans without sweeps", choices=("cells", "cosine")
     )
-    cell_size_m: float = setting(0.1, "edge of a cell, the paper's voxel size [m]", low=0.01, high=10.0)
     pixels: bool = setting(True, "the centre is of pixels and points; the released code reads points alone")
     learn_projection: bool = setting(True, "of pixels to the student's space; the released code leaves it random")
     centre: str = setting(

@@ -17,8 +17,7 @@ from torch.nn import functional
 
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN
-from clip2scene_ros.student.sparse.keys import distinct, fit_packing, nonzero, sort_stably
-from clip2scene_ros.student.voxelization import quantize
+from clip2scene_ros.student.sparse.keys import distinct, nonzero, sort_stably
 from clip2scene_training.config import SpaceTimeConfig
 from clip2scene_training.losses import alone, mean_of_all, unit
 
@@ -61,22 +60,6 @@ class Cells:
     def __len__(self) -> int:
         """Return the number of cells M."""
         return len(self.class_id)
-
-
-def space_time_cells(points: Tensor, sample_of: Tensor, size_m: float) -> Tensor:
-    """Return (N,) int64 cell of each point, 0..M-1; points of different samples never share one.
-
-    Args:
-        points: (N, 3) float, x y z of all sweeps of a sample in the coordinate system of its key frame [m], finite.
-        sample_of: (N,) integer sample of each point; its sweeps have the same one.
-        size_m: edge of a cell [m].
-
-    Raises:
-        ValueError: as `quantize`.
-    """
-    rows = torch.cat([sample_of[:, None].to(torch.int32), quantize(points, size_m)], 1)
-    packing = fit_packing(rows)
-    return distinct(packing.pack(rows), packing.cells)[1]
 
 
 def group(cell: Tensor, labels: Tensor, limit: int = 0, generator: torch.Generator | None = None) -> Cells:
@@ -151,7 +134,7 @@ def space_time_loss(
         points: (P, D) float of the local head, a row for each pair.
         pixels: (P, D) float of `PixelProjection`, which has given them length 1; None where `config.pixels` is off.
         text: (C, D) unit text embeddings, in the dtype of the points.
-        cell: (P,) int64 of `space_time_cells`, unique over the batch.
+        cell: (P,) int64 space-time cell of each pair's point, unique over the batch (`PretrainSample.cell`).
         labels: (P,) integer class of each pair's pixel; 255 is ignored.
         config: settings.
         generator: on the CPU, for `pick` `random`.

@@ -44,7 +44,7 @@ class _Unit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:  # noqa: ANN401
         length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_min(SHORTEST)
-        result = rows / length
+        result: Tensor = rows / length
         ctx.save_for_backward(result, length)
         return result
 
@@ -54,7 +54,8 @@ class _Unit(torch.autograd.Function):
         result, length = ctx.saved_tensors
         along = torch.linalg.vecdot(gradient, result).unsqueeze(1)
         across: Tensor = torch.addcmul(gradient, along, result, value=-1)
-        return across.div_(length)
+        across.div_(length)
+        return across
 
 
 def mean_of_all(total: Tensor, count: Tensor, average: Callable[[Tensor], Tensor] = alone) -> Tensor:
