@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from cast_street import CLASSES, streets
-from pretrain_scene import Drives
 from safetensors import safe_open
 from safetensors.torch import load_file
 from small_street import write_clip
@@ -60,20 +59,6 @@ def config(clip):
         steps=6,
         save_every=2,
     )
-
-
-class Tripping(Drives):
-    """Drives that are interrupted when a frame is asked for that often."""
-
-    def __init__(self, drives, at=None):
-        super().__init__(drives.frames, drives.scenes, drives.digest)
-        self.asked, self.at = 0, at
-
-    def __getitem__(self, index):
-        self.asked += 1
-        if self.asked == self.at:
-            raise KeyboardInterrupt
-        return super().__getitem__(index)
 
 
 def scalars(out):
@@ -158,14 +143,21 @@ def test_words_of_ones_own_work_on_what_was_learned(learned, clip):
     assert load_segmenter(asked).class_set.names == ("van", "road")
 
 
-def test_an_interrupted_run_resumes_as_if_unbroken(config, labels, tmp_path):
+def test_an_interrupted_run_resumes_as_if_unbroken(config, labels, tmp_path, monkeypatch):
     """CLIP labels and looks at crops, predictions are of the moving average: all that there is to remember."""
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    drives = streets(2, frames=2)
-    steady = Tripping(drives)
-    pretrain(steady, None, config, whole, cache=labels)
+    drives, steps, real = streets(2, frames=2), [], module.losses_of
+    pretrain(drives, None, config, whole, cache=labels)
+
+    def interrupted_at_last(*rest):
+        steps.append(rest[-1])
+        if rest[-1] == config.steps - 1:
+            raise KeyboardInterrupt
+        return real(*rest)
+
+    monkeypatch.setattr(module, "losses_of", interrupted_at_last)
     with pytest.raises(KeyboardInterrupt):
-        pretrain(Tripping(drives, at=steady.asked - 1), None, config, broken, cache=labels)
+        pretrain(drives, None, config, broken, cache=labels)
     load_checkpoint(broken)
     with safe_open(tmp_path / "broken.training" / "state.safetensors", framework="pt") as file:
         assert file.metadata()["step"] == "4"
@@ -178,7 +170,9 @@ def test_an_interrupted_run_resumes_as_if_unbroken(config, labels, tmp_path):
         "optimizer.0.exp_avg",
     )
     assert kept >= set(parts)
+    monkeypatch.setattr(module, "losses_of", lambda *rest: steps.append(rest[-1]) or real(*rest))
     pretrain(drives, None, config, broken, cache=labels, resume=True)
+    assert steps == [0, 1, 2, 3, 4, 5, 4, 5]
     assert equal_tensors(whole, broken)
     states = [tmp_path / f"{name}.training" / "state.safetensors" for name in ("whole", "broken")]
     assert equal_tensors(*states)

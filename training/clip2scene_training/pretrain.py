@@ -37,7 +37,7 @@ from clip2scene_training.pseudo_labels import SceneFrames
 from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
 from clip2scene_training.semantic import capped_weights, semantic_loss, text_logits
 from clip2scene_training.state import TrainState
-from clip2scene_training.student import TwoHeadedStudent
+from clip2scene_training.student import TwoHeadedStudent, mix_precision
 from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
 from clip2scene_training.synchronized import average, synchronize
 from clip2scene_training.validation import curves, look, write_results
@@ -304,6 +304,8 @@ def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState[Learner], 
     student = TwoHeadedStudent(config.network, projection, bool(config.semantic.weight), bool(space_time.weight))
     if fabric.world_size > 1:
         synchronize(student)
+    if config.precision == "bf16":
+        mix_precision(student)
     predicts = config.switching.probability > 0 and config.switching.prediction == "ema"
     learner = Learner(student, config.switching.decay if predicts else None).to(fabric.device)
     optimizer = make_optimizer([p for p in student.parameters() if p.requires_grad], config)

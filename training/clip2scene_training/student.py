@@ -8,6 +8,9 @@ from torch.nn import functional
 
 from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.student.networks import TwoHeads, build_network
+from clip2scene_ros.student.sparse.kernel_map import KernelMap
+from clip2scene_ros.student.sparse.layers import SparseConv3d
+from clip2scene_ros.student.sparse.ops import convolve
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 
 
@@ -35,6 +38,18 @@ class Student(nn.Module):
         if self.normalize:
             features, vectors = functional.normalize(features, dim=1), functional.normalize(vectors, dim=1)
         return features @ vectors.T / self.temperature
+
+
+def mix_precision(module: nn.Module) -> None:
+    """Have all sparse convolutions inside `module` compute in bfloat16, in place: autocast does not know them."""
+    for child in module.modules():
+        if isinstance(child, SparseConv3d):
+            child.engine = _convolve_in_half
+
+
+def _convolve_in_half(feats: Tensor, kernel: Tensor, kernel_map: KernelMap, bias: Tensor | None = None) -> Tensor:
+    half = None if bias is None else bias.bfloat16()
+    return convolve(feats.bfloat16(), kernel.bfloat16(), kernel_map, half)
 
 
 class TwoHeadedStudent(nn.Module):

@@ -22,7 +22,10 @@ class SynchronizedBatchNorm(nn.BatchNorm1d):
     def forward(self, x: SparseTensor | Tensor) -> SparseTensor | Tensor:  # type: ignore[override]
         """Normalise (V, C) features, V being another in each process."""
         feats = x.feats if isinstance(x, SparseTensor) else x
-        feats = self._training(feats) if self.training else super().forward(feats)
+        if self.training:
+            feats = self._training(feats.to(torch.promote_types(feats.dtype, torch.float32))).to(feats.dtype)
+        else:
+            feats = super().forward(feats)
         return x.with_feats(feats) if isinstance(x, SparseTensor) else feats
 
     def _training(self, feats: Tensor) -> Tensor:
