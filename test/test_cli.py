@@ -24,7 +24,7 @@ from clip2scene_ros.report import read_report, sha256_of
 from clip2scene_ros.report_format import KEYS
 
 COMMANDS = ("demo", "world", "segment", "evaluate", "label", "inspect", "export")
-TRAINERS = ("finetune", "train-clip")
+TRAINERS = ("finetune", "pretrain", "train-clip")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 ENVIRONMENT.pop("VIEWER", None)
 
@@ -317,10 +317,10 @@ def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tu
     assert_one_line_error(clip2scene("inspect", tmp_path / name), 1, *words)
 
 
-# ---- finetune, train-clip
+# ---- finetune, pretrain, train-clip
 
 
-@pytest.mark.parametrize(("command", "option"), [("finetune", "--world-seeds"), ("train-clip", "--photo.close-ups")])
+@pytest.mark.parametrize(("command", "option"), [("finetune", "--world-seeds"), ("pretrain", "--preset"), ("train-clip", "--photo.close-ups")])
 def test_trainers_have_their_own_options(command: str, option: str) -> None:
     run = in_a_process(command, "--help")
     assert run.returncode == 0, run.stderr
