@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import LabelerConfig
 from clip2scene_ros.frame import UNKNOWN, Array, PseudoLabels
 from clip2scene_ros.teacher.ground import LYING_M, STANDING_M
-from clip2scene_ros.teacher.voxels import components, sums
+from clip2scene_ros.teacher.voxels import components
 
 CLUSTER_M = 0.4
 """Returns this near to each other hang together."""
 CLUSTER_POINTS = 5
+NO_THING = -1
 WIDEST_M = 12.0
 """What hangs together over a longer way is a row of houses, not a thing."""
 MAJORITY = 0.5
@@ -48,29 +51,56 @@ def by_cluster(chances: Array, points: Array, height: Array) -> Array:
     """Return (N, C) chances in which all points of a thing have the mean of theirs, where it is clear.
 
     Args:
-        chances: (N, C) that sum to 1, or zeros where nothing is known; such points take their thing's.
+        chances: (N, C) float32 that sum to 1, or zeros where nothing is known; such points take their thing's.
         points: (N, 3) [m].
         height: (N,) above the ground [m]; what lies on it belongs to no thing.
     """
+    voted: Array = vote(torch.from_numpy(chances), torch.from_numpy(things(points, height))).numpy()
+    return voted
+
+
+def things(points: Array, height: Array) -> Array:
+    """Return (N,) int64 thing that each point belongs to, 0 and up; `NO_THING` on the ground and in rows of houses.
+
+    Args:
+        points: (N, 3) [m].
+        height: (N,) above the ground [m].
+    """
+    found = np.full(len(points), NO_THING, np.int64)
     with np.errstate(invalid="ignore"):
         standing = np.flatnonzero((height > LYING_M) & np.isfinite(points).all(axis=1))
     if not len(standing):
-        return chances
+        return found
     where = points[standing]
     thing = components(where, CLUSTER_M)
-    count = int(thing.max()) + 1
-    known = chances[standing].any(axis=1)
-    size = np.full((2, count, 3), [[[np.inf]], [[-np.inf]]], np.float32)
+    size = np.full((2, int(thing.max()) + 1, 3), [[[np.inf]], [[-np.inf]]], np.float32)
     np.minimum.at(size[0], thing, where)
     np.maximum.at(size[1], thing, where)
-    voters = np.bincount(thing[known], minlength=count)
-    mean = sums(chances[standing], thing, count) / np.maximum(voters, 1)[:, None]
-    winner = mean.argmax(axis=1)
-    agree = np.bincount(thing[known & (chances[standing].argmax(axis=1) == winner[thing])], minlength=count)
     small = np.asarray((size[1] - size[0]).max(axis=1) < WIDEST_M)
-    clear = small & (voters >= CLUSTER_POINTS) & (agree > MAJORITY * voters)
-    ruled: Array = chances.copy()
-    ruled[standing] = np.where(clear[thing, None], mean[thing], chances[standing])
+    found[standing] = np.where(small[thing], thing, NO_THING)
+    return found
+
+
+def vote(chances: Tensor, thing: Tensor) -> Tensor:
+    """Return (N, C) chances in which the points of each thing have the mean of theirs, where its majority is clear.
+
+    Args:
+        chances: (N, C) float that sum to 1, or zeros where nothing is known; such points take their thing's.
+        thing: (N,) int64 of `things`, or `NO_THING`; several scans may share a tensor, their things numbered apart.
+    """
+    inside = (thing != NO_THING).nonzero().squeeze(1)
+    if not len(inside):
+        return chances
+    own, thing = chances[inside], thing[inside]
+    count = int(thing.max()) + 1
+    known = own.any(1)
+    voters = torch.bincount(thing[known], minlength=count)
+    total = own.new_zeros(count, own.shape[1]).index_add_(0, thing, own)
+    mean = total / voters.clamp_min(1)[:, None]
+    agree = torch.bincount(thing[known & (own.argmax(1) == mean.argmax(1)[thing])], minlength=count)
+    clear = (voters >= CLUSTER_POINTS) & (agree > MAJORITY * voters)
+    ruled = chances.clone()
+    ruled[inside] = torch.where(clear[thing, None], mean[thing], own)
     return ruled
 
 

@@ -95,12 +95,27 @@ def normals(points: Array, edge_m: float) -> Array:
         points: (N, 3) [m].
         edge_m: of a cube.
     """
+    return planes(points, edge_m)[0]
+
+
+def planes(points: Array, edge_m: float) -> tuple[Array, Array]:
+    """Return the plane of each point's cube: its normal, and how far the cube's points are from it.
+
+    Returns:
+        (N, 3) float32 unit normals and (N,) float32 root mean square distances [m]; zeros and NaN where too few points
+        tell.
+
+    Args:
+        points: (N, 3) [m].
+        edge_m: of a cube.
+    """
     cubes, which, count = np.unique(keys(points, edge_m, grow=True), return_inverse=True, return_counts=True)
     known = (count >= MIN_POINTS) & (cubes >= 0)
     centre = sums(np.nan_to_num(points, nan=0, posinf=0, neginf=0), which, len(cubes)) / count[:, None]
     apart = np.where(known[which, None], points - centre[which], 0).astype(np.float32)
     outer = sums((apart[:, :, None] * apart[:, None, :]).reshape(-1, 9), which, len(cubes)).reshape(-1, 3, 3)
-    found = np.zeros((len(cubes), 3), np.float32)
-    found[known] = np.linalg.eigh(outer[known])[1][:, :, 0]  # eigenvalues come in ascending order
-    around: Array = found[which]
-    return around
+    found, away = np.zeros((len(cubes), 3), np.float32), np.full(len(cubes), np.nan, np.float32)
+    spread, directions = np.linalg.eigh(outer[known])  # eigenvalues come in ascending order
+    found[known] = directions[:, :, 0]
+    away[known] = np.sqrt(np.maximum(spread[:, 0], 0) / count[known])
+    return found[which], away[which]

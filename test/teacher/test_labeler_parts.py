@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from labeler_scene import frame, turned
 
 from clip2scene_ros.classes import load_class_set
@@ -11,9 +12,9 @@ from clip2scene_ros.config import FLAT, THINGS, LabelerConfig
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.teacher.ground import heights
 from clip2scene_ros.teacher.motion import points_at_stamp
-from clip2scene_ros.teacher.rules import by_cluster, classes_of, flat_on_ground, surest
+from clip2scene_ros.teacher.rules import NO_THING, by_cluster, classes_of, flat_on_ground, surest, things, vote
 from clip2scene_ros.teacher.votes import VOXEL_M, Votes, from_sweep
-from clip2scene_ros.teacher.voxels import components, keys, normals, sums
+from clip2scene_ros.teacher.voxels import components, keys, normals, planes, sums
 
 
 def test_points_share_a_key_exactly_where_they_share_a_cube():
@@ -157,6 +158,52 @@ def test_a_thing_takes_its_majority_and_gives_it_to_its_unseen_points():
     np.testing.assert_array_equal(found[10:20], chances[10:20])  # 45 to 55 %: no majority
     np.testing.assert_array_equal(found[20:24], chances[20:24])  # four points are too few
     np.testing.assert_array_equal(found[24:], chances[24:])
+
+
+def test_a_vote_is_that_of_a_plain_loop():
+    rng = np.random.default_rng(6)
+    chances = rng.dirichlet(np.full(4, 0.2), 300).astype(np.float32)
+    chances[rng.random(300) < 0.2] = 0
+    thing = rng.integers(-1, 40, 300)
+    found = vote(torch.from_numpy(chances), torch.from_numpy(thing)).numpy()
+    changed = 0
+    for number in range(-1, 40):
+        mine = np.flatnonzero(thing == number)
+        voters = [i for i in mine if chances[i].any()]
+        mean = np.mean([chances[i] for i in voters], axis=0) if voters else np.zeros(4)
+        agree = sum(chances[i].argmax() == mean.argmax() for i in voters)
+        clear = number != NO_THING and len(voters) >= 5 and agree > 0.5 * len(voters)
+        np.testing.assert_allclose(found[mine], [mean] * len(mine) if clear else chances[mine], atol=1e-6)
+        changed += clear
+    assert 3 < changed < 37
+
+
+def test_things_are_what_hangs_together_above_the_ground_and_is_no_row_of_houses():
+    row = np.stack([np.arange(0, 13, 0.2), np.zeros(65), np.zeros(65)], axis=1)
+    pole = np.stack([np.full(9, -5.0), np.zeros(9), np.arange(0, 1.8, 0.2)], axis=1)
+    points = np.concatenate([row, pole, pole + [0, 3, 0], [[np.nan, 0, 0]]]).astype(np.float32)
+    height = np.ones(len(points))
+    height[66] = 0.05
+    height[67] = np.nan
+    found = things(points, height)
+    assert (found[:65] == NO_THING).all()
+    assert found[[66, 67, -1]].tolist() == [NO_THING] * 3
+    assert len({found[65], *found[68:74].tolist()}) == 1
+    assert len({*found[74:83].tolist()}) == 1
+    assert found[65] != found[74]
+    assert things(points[:0], height[:0]).shape == (0,)
+
+
+def test_a_plane_s_points_are_as_far_from_it_as_its_least_singular_value_says():
+    rng = np.random.default_rng(7)
+    tilted = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    points = (rng.uniform(-0.3, 0.3, (40, 3)) * [1, 1, 0.1]) @ tilted.T + 10.5
+    normal, away = planes(np.concatenate([points, [[50, 0, 0]]]).astype(np.float32), 1.0)
+    spread = np.linalg.svd(points - points.mean(axis=0))[1]
+    np.testing.assert_allclose(away[:40], spread[2] / np.sqrt(40), rtol=1e-3)
+    assert abs(normal[0] @ tilted[:, 2]) > 0.99
+    assert np.isnan(away[40])
+    assert not normal[40].any()
 
 
 def test_what_is_longer_than_any_thing_is_left_alone():
