@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from labels_errors import Change, as_it_is, late, rotated, shifted, standing_still, way_of
-from labels_score import Curve, Score, seen_by_a_camera
+from labels_score import Curve, Score
 from labels_teachers import NoisyTruth, Remembering
 from tqdm import tqdm
 
@@ -36,6 +36,7 @@ from clip2scene_ros.teacher.labeler import Labeler
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import ClipTeacher, Teacher
 from clip2scene_training.datasets.world import WorldDataset
+from clip2scene_training.scoring_table import seen_by_a_camera
 from clip2scene_training.world.splits import SPLITS
 
 FRAMES, MIDDLE = 3, 1

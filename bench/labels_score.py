@@ -9,18 +9,9 @@ import numpy as np
 
 from clip2scene_ros import metrics
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, PseudoLabels
-from clip2scene_ros.geometry import project, visible
 
 BINS = 15
 THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(20))
-
-
-def seen_by_a_camera(frame: Frame, points: Array) -> Array:
-    """Return (N,) bool: not hidden in at least one image, every row being judged on the same points."""
-    seen = np.zeros(len(points), bool)
-    for view in frame.views:
-        seen |= visible(*project(points, view), view.camera)
-    return seen
 
 
 @dataclass
