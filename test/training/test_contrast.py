@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from clip2scene_training.contrast import distill_kl, info_nce
+from clip2scene_training.contrast import distill_kl, info_nce, pair_contrast, superpixel_contrast
+from clip2scene_training.switching import generator_for
 
 
 def drawn(seed: int, n: int, dim: int) -> torch.Tensor:
@@ -58,3 +59,75 @@ def test_no_pairs_cost_nothing_and_keep_the_graph(loss):
     value.backward()
     assert value.item() == 0
     assert empty.grad.shape == (0, 4)
+
+
+def unit(row):
+    length = math.sqrt(sum(x * x for x in row))
+    return [x / length for x in row]
+
+
+def test_superpixels_are_averaged_then_contrasted_as_in_a_plain_loop():
+    points, pixels = drawn(6, 11, 4), drawn(7, 11, 4)
+    superpixel = torch.tensor([903, 5, 5, 40, 903, 5, 40, 7, 903, 5, 7])
+    groups = [[i for i in range(11) if superpixel[i] == g] for g in (5, 7, 40, 903)]
+    keys, queries = (
+        torch.tensor([[sum(unit(side[i].tolist())[d] for i in g) / len(g) for d in range(4)] for g in groups])
+        for side in (points, pixels)
+    )
+    found = superpixel_contrast(points, pixels, superpixel, 0.2)
+    assert found.item() == pytest.approx(slow_info_nce(keys, queries, 0.2, None), abs=1e-6)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(0))
+    again = superpixel_contrast(points[order], pixels[order], superpixel[order], 0.2)
+    assert again.item() == pytest.approx(found.item(), abs=1e-12)
+    leaves = (points.requires_grad_(), pixels.requires_grad_())
+    assert torch.autograd.gradcheck(lambda p, q: superpixel_contrast(p, q, superpixel, 0.2), leaves)
+
+
+def test_every_pair_a_superpixel_of_its_own_is_the_contrast_of_pairs():
+    points, pixels = drawn(8, 9, 4), drawn(9, 9, 4)
+    apart = superpixel_contrast(points, pixels, torch.arange(9) * 3, 0.1)
+    assert apart.item() == pytest.approx(pair_contrast(points, pixels, 0, 0.1).item(), abs=1e-12)
+    assert superpixel_contrast(points, pixels, torch.zeros(9, dtype=torch.int64), 0.1).item() == pytest.approx(0)
+
+
+def test_pairs_are_drawn_by_seed_and_step_and_lengths_do_not_count():
+    points, pixels = drawn(10, 50, 4), drawn(11, 50, 4)
+    chosen = torch.randperm(50, generator=generator_for(3, 4))[:8]
+    keys, queries = (torch.tensor([unit(row) for row in side[chosen].tolist()]) for side in (points, pixels))
+    found = pair_contrast(points, pixels, 8, 0.2, generator=generator_for(3, 4))
+    assert found.item() == pytest.approx(slow_info_nce(keys, queries, 0.2, None), abs=1e-6)
+    longer = pair_contrast(7 * points, pixels / 3, 8, 0.2, generator=generator_for(3, 4))
+    assert longer.item() == pytest.approx(found.item(), abs=1e-12)
+    assert pair_contrast(points, pixels, 8, 0.2, generator=generator_for(3, 5)).item() != pytest.approx(found.item())
+    leaves = (points.requires_grad_(), pixels.requires_grad_())
+    assert torch.autograd.gradcheck(lambda p, q: pair_contrast(p, q, 8, 0.2, generator=generator_for(3, 4)), leaves)
+
+
+def test_fewer_pairs_than_are_to_be_drawn_are_all_taken():
+    points, pixels = drawn(12, 5, 4), drawn(13, 5, 4)
+    assert pair_contrast(points, pixels, 5).item() == pair_contrast(points, pixels, 0).item()
+    with pytest.raises(ValueError, match="generator"):
+        pair_contrast(points, pixels, 4)
+
+
+def test_the_right_pairs_are_found_by_learning_and_wrong_ones_cost_more():
+    points = drawn(14, 12, 8)
+    mixed = points[torch.arange(12).roll(1)]
+    assert pair_contrast(points, 3 * points, 0) < 0.1 < 1 < pair_contrast(points, mixed, 0)
+
+
+@pytest.mark.parametrize("superpixels", [True, False])
+def test_contrast_without_pairs_costs_nothing(superpixels):
+    empty, none = torch.zeros(0, 4, requires_grad=True), torch.zeros(0, 4)
+    group = torch.zeros(0, dtype=torch.int64)
+    value = superpixel_contrast(empty, none, group) if superpixels else pair_contrast(empty, none, 10)
+    value.backward()
+    assert value.item() == 0
+    assert empty.grad.shape == (0, 4)
+
+
+def test_two_processes_distil_as_one():
+    student, teacher = drawn(15, 9, 3), drawn(16, 9, 3)
+    whole, parts = distill_kl(student, teacher), (slice(0, 2), slice(2, 9))
+    shares = [distill_kl(student[p], teacher[p], average=lambda _: torch.tensor(4.5)) for p in parts]
+    assert sum(shares).item() / 2 == pytest.approx(whole.item(), abs=1e-12)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from clip2scene_ros.config import NetworkConfig, setting
 from clip2scene_training.photos.config import PhotoConfig
+from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class SwitchConfig:
     )
     decay: float = setting(0.999, "of the moving average, a step", low=0.0, high=1.0)
     unpaired: bool = setting(False, "points that no camera sees learn from predictions, too")
+    accept: float = setting(
+        1.0, "share of each class's predictions, the surest, that may be labels", low=0.01, high=1.0
+    )
+    superpoints: bool = setting(False, "predictions of a thing that hangs together are those of its majority")
 
 
 @dataclass(frozen=True)
@@ -149,6 +154,10 @@ class PretrainLossConfig:
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     space_time: SpaceTimeConfig = field(default_factory=SpaceTimeConfig)
     switching: SwitchConfig = field(default_factory=SwitchConfig)
+    # off in the paper: what it is measured against, or what may improve it (docs/rivals.md)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    feature: FeatureConfig = field(default_factory=FeatureConfig)
 
 
 OFFICIAL_LOSSES = PretrainLossConfig(

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.teacher.rules import vote
 from clip2scene_training.config import SwitchConfig
 
 
@@ -32,22 +34,61 @@ def self_trains(step: int, steps: int, config: SwitchConfig) -> bool:
     return config.probability > 0 and step >= round(config.start * steps)
 
 
+def self_labels(logits: Tensor, config: SwitchConfig, superpoint: Tensor | None = None) -> Tensor:
+    """Return (N,) int64 labels by predictions: the best class of each point, 255 where it is not accepted.
+
+    With `superpoints`, all points of a thing first get the mean of their probabilities where the majority is clear
+    (`rules.vote`). Of the points that are predicted to be of a class, its surest share `accept` is accepted: a
+    threshold on all classes alike would leave out rare ones, of which no student is sure.
+
+    Args:
+        logits: (N, C) float of the student or its moving average, of all points of a batch; no gradient passes.
+        config: `superpoints` and `accept` are read.
+        superpoint: (N,) int64 of `superpoints_of`; needed with `superpoints`.
+
+    Raises:
+        ValueError: `superpoints` without any.
+    """
+    logits = logits.detach()
+    if not config.superpoints and config.accept >= 1.0:
+        return logits.argmax(1)
+    chances = logits.softmax(1)
+    if config.superpoints:
+        if superpoint is None:
+            raise ValueError("Expected a `superpoint` for each point, since setting `superpoints` is on.")
+        chances = vote(chances, superpoint)
+    confidence, predicted = chances.max(1)
+    return predicted.masked_fill(~_accepted(confidence, predicted, config.accept), UNKNOWN)
+
+
+def _accepted(confidence: Tensor, predicted: Tensor, share: float) -> Tensor:
+    """Return (N,) bool: among the surest share of its class; of equals in confidence all or none."""
+    kept = torch.ones_like(predicted, dtype=torch.bool)
+    for label in torch.bincount(predicted).nonzero().flatten().tolist() if share < 1.0 else []:
+        mine = (predicted == label).nonzero().squeeze(1)
+        own = confidence[mine]
+        count = max(round(share * len(mine)), 1)
+        kept[mine] = own >= own.topk(count).values[-1]
+    return kept
+
+
 def switched_labels(labels: Tensor, predicted: Tensor, config: SwitchConfig, generator: torch.Generator) -> Tensor:
     """Return (P,) int64 labels to learn: by the throw of a coin a pair's prediction or the label of its pixel.
 
-    A prediction also replaces the label 255: then the pair counts, where the pixel alone says nothing.
+    A prediction also replaces the label 255: then the pair counts, where the pixel alone says nothing. Where the
+    prediction is 255, the label stays.
 
     Args:
         labels: (P,) integer class of each pair's pixel, 255 unknown.
-        predicted: (P,) int64 class that the student, or its moving average, gives each point: the argmax of its
-            logits, of the very ones in training where it is the student's own.
+        predicted: (P,) int64 class that the student, or its moving average, gives each point (`self_labels`): of the
+            very logits in training where it is the student's own.
         config: settings; ask `self_trains` first.
         generator: on the CPU, so that all devices draw the same. Equal ones in all processes throw one coin for the
             whole batch; with `granularity` `point` their coins are of unrelated points.
     """
     throws = 1 if config.granularity == "batch" else len(labels)
     coin = torch.rand(throws, generator=generator) < config.probability
-    return torch.where(coin.to(labels.device), predicted, labels.long())
+    return torch.where(coin.to(labels.device) & (predicted != UNKNOWN), predicted, labels.long())
 
 
 def unpaired(pair_points: Tensor, num_points: int) -> Tensor:
