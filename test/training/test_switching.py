@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,7 +14,14 @@ from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.student.networks import TwoHeads, build_network
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 from clip2scene_training.config import OFFICIAL_LOSSES, SwitchConfig
-from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
+from clip2scene_training.switching import (
+    MovingAverage,
+    generator_for,
+    self_labels,
+    self_trains,
+    switched_labels,
+    unpaired,
+)
 
 POINT, BATCH = SwitchConfig(granularity="point"), SwitchConfig(granularity="batch")
 LABELS = torch.tensor([0, 1, 2, 255] * 500, dtype=torch.uint8)
@@ -49,6 +57,55 @@ def test_every_point_has_a_coin_of_its_own():
     assert 0.45 < own.float().mean() < 0.55  # 4.5 standard deviations
     rare = switched(replace(POINT, probability=0.1), 3) == 4
     assert 0.07 < rare.float().mean() < 0.13
+
+
+def test_where_a_prediction_is_not_accepted_the_label_stays():
+    predicted = PREDICTED.clone()
+    predicted[::2] = 255
+    found = switched_labels(LABELS, predicted, replace(POINT, probability=1.0), generator_for(0, 0))
+    assert torch.equal(found[::2], LABELS[::2].long())
+    assert (found[1::2] == 4).all()
+
+
+def drawn_logits(n: int = 500) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(7)
+    return 2 * torch.randn(n, 4, generator=generator) + torch.tensor([3.0, 1.0, 0.0, -3.0])
+
+
+def test_by_default_every_prediction_is_a_label():
+    logits = drawn_logits().requires_grad_()
+    found = self_labels(logits, SwitchConfig())
+    assert torch.equal(found, logits.argmax(1))
+    assert not found.requires_grad
+
+
+def test_each_class_s_surest_share_is_accepted():
+    logits = drawn_logits()
+    chances = logits.softmax(1).numpy()
+    for share in (0.5, 0.1, 0.01):
+        found = self_labels(logits, SwitchConfig(accept=share)).numpy()
+        for label in range(4):
+            mine = [(chances[i, label], i) for i in range(500) if chances[i].argmax() == label]
+            kept = sorted(mine, reverse=True)[: max(round(share * len(mine)), 1)]
+            assert sorted(np.flatnonzero(found == label)) == sorted(i for _, i in kept)
+            assert len(mine) > 1  # a rare one too
+        assert set(found.tolist()) == {0, 1, 2, 3, 255}
+
+
+def test_of_equally_sure_predictions_all_are_accepted():
+    assert torch.equal(self_labels(torch.eye(3).repeat(4, 1), SwitchConfig(accept=0.3)), torch.arange(3).repeat(4))
+    assert self_labels(torch.zeros(0, 3), SwitchConfig(accept=0.3)).shape == (0,)
+
+
+def test_a_superpoint_speaks_with_one_voice_where_its_majority_is_clear():
+    logits = torch.tensor([[3.0, 0, 0]] * 5 + [[0, 2.0, 0]] * 2 + [[0, 0, 1.0]] * 3 + [[0, 1.0, 0]] * 3)
+    superpoint = torch.tensor([4] * 7 + [9] * 6)
+    config = SwitchConfig(superpoints=True)
+    found = self_labels(logits, config, superpoint)
+    assert found.tolist() == [0] * 7 + [2] * 3 + [1] * 3  # 5 of 7; 3 of 6 are no majority
+    assert self_labels(logits, config, torch.full((13,), -1)).tolist() == logits.argmax(1).tolist()
+    with pytest.raises(ValueError, match="superpoint"):
+        self_labels(logits, config)
 
 
 def test_a_batch_has_one_coin():

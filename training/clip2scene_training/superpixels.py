@@ -46,7 +46,8 @@ def superpixels(image: Array, config: SuperpixelConfig) -> Array:
     for _ in range(config.rounds):
         centres = _means(values, chosen, centres)
         chosen[blocks] = _nearest_around(inside, centres, around)
-    return chosen.reshape(height, width)
+    regions: Array = chosen.reshape(height, width)
+    return regions
 
 
 def superpixels_of_pairs(
