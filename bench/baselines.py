@@ -4,7 +4,8 @@ One frame of each of some scenes of the world, every row on the same points: tho
 sees, and all. Differences are paired, 95 % of a bootstrap over scenes; `~`: 0 is within.
 
     python bench/baselines.py --json out.json
-    python bench/baselines.py --clip runs/tiny_clip.safetensors --split test
+    python bench/baselines.py --split test
+    python bench/baselines.py --scenes 10 --clip runs/tiny_clip.safetensors
     python bench/baselines.py --noise 0.3
 """
 
@@ -73,7 +74,7 @@ def main() -> int:
                      for name, row in rows.items()},
         }  # fmt: skip
         args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found, indent=1))
+        args.json.write_text(json.dumps(found) + "\n")
     return 0
 
 
@@ -149,7 +150,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--clip", default=TINY, help="CLIP weights (.safetensors); by default the shipped one")
     parser.add_argument("--noise", type=float, help="the true pixels teach, this share of their blocks being wrong")
     parser.add_argument("--split", choices=tuple(SPLITS), default="val")
-    parser.add_argument("--scenes", type=int, default=30)
+    parser.add_argument("--scenes", type=int, help="the first ones of the split; by default all")
     parser.add_argument("--cache", type=Path, default=Path("runs/world_images"))
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--json", type=Path)
