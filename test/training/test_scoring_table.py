@@ -140,6 +140,14 @@ def test_numbers_are_shares_and_none_where_there_are_none():
     assert numbers["recall_by_distance"]["0-20 m"]["car"] == pytest.approx(hit / sum(c.sum() for c in cars), abs=1e-5)
 
 
+def test_a_class_that_is_only_predicted_is_not_averaged_as_the_bootstrap_does_not():
+    judged = next(judged_frames(data()))
+    row = Row((*NAMES, "never"))
+    row.add(judged, np.where(judged.frame.labels == 2, 3, judged.frame.labels))
+    assert row.miou() == pytest.approx(2 / 3)  # road and wall right, car never found
+    assert row.numbers()["iou"]["all"]["never"] == 0.0
+
+
 def test_answers_that_do_not_fit_are_refused():
     judged = next(judged_frames(data()))
     with pytest.raises(ValueError, match="one a point"):
