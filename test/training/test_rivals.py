@@ -43,6 +43,7 @@ def test_by_default_there_is_no_term_but_the_paper_s():
 def test_a_rival_has_one_term_and_none_of_the_paper_s(config: PretrainLossConfig):
     assert (config.semantic.weight, config.space_time.weight, config.switching.probability) == (0, 0, 0)
     assert len(rival_losses(seen(), config, generator=generator_for(0, 0))) == 1
+    assert config.semantic.normalize == (not config.distill.weight)  # as the cosines that it learned by
 
 
 def test_each_term_is_its_own_function_of_the_pairs_that_count():
