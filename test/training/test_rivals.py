@@ -43,7 +43,7 @@ def test_by_default_there_is_no_term_but_the_paper_s():
 def test_a_rival_has_one_term_and_none_of_the_paper_s(config: PretrainLossConfig):
     assert (config.semantic.weight, config.space_time.weight, config.switching.probability) == (0, 0, 0)
     assert len(rival_losses(seen(), config, generator=generator_for(0, 0))) == 1
-    assert config.semantic.normalize == (not config.distill.weight)  # as the cosines that it learned by
+    assert config.semantic.normalize == bool(config.feature.weight)  # as the cosines that it learned by
 
 
 def test_each_term_is_its_own_function_of_the_pairs_that_count():
@@ -97,7 +97,7 @@ def test_what_a_term_needs_and_does_not_get_is_named(name: str, missing: str):
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_a_small_student_learns_classes_by_each_rival(name: str):
-    """Points of four kinds, pixels that show the same: nobody says which kind is which but the text, or prototypes."""
+    """Points of four kinds, pixels that show the same: nobody says which kind is which but the text, or means."""
     generator = torch.Generator().manual_seed(3)
     text = functional.normalize(torch.randn(CLASSES, DIM, generator=generator), dim=1)
     kind = torch.arange(96) % CLASSES

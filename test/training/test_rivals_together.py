@@ -13,7 +13,7 @@ from clip2scene_ros.student.networks import build_network
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 from clip2scene_training import consistency, rivals, semantic, superpixels, switching
 from clip2scene_training.pretrain_samples import PretrainSample, collate_pretrain, make_pretrain_sample
-from clip2scene_training.readout import Prototypes
+from clip2scene_training.readout import LinearProbe
 from clip2scene_training.rivals import RIVALS
 
 DIM, STEPS = 16, 6
@@ -53,6 +53,6 @@ def test_a_student_learns_by_the_terms_of_the_page(project, name: str):
         history.append(sum(loss.item() for loss in losses.values()))
     assert len(losses) == 1
     assert history[-1] < 0.98 * history[0]
-    prototypes = Prototypes(CLASSES, DIM)
-    prototypes.add(network(SparseTensor(batch.feats, batch.coords))[batch.inverse], batch.class_id)
-    assert prototypes.vectors().shape == (len(CLASSES), DIM)
+    probe = LinearProbe(CLASSES, DIM)
+    probe.add(network(SparseTensor(batch.feats, batch.coords))[batch.inverse], batch.class_id)
+    assert probe.vectors().shape == (len(CLASSES), DIM)

@@ -19,17 +19,21 @@ from clip2scene_training.contrast import distill_kl, pair_contrast, superpixel_c
 from clip2scene_training.losses import alone
 from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
 
-BY_DIRECTION = SemanticConfig(normalize=True, temperature=0.07, weight=0.0)
-"""No term, but how the student is scored afterwards: what was learned by cosines is compared by cosines."""
-NO_SPACE_TIME, NO_SWITCHING = SpaceTimeConfig(weight=0.0), SwitchConfig(probability=0.0)
-PPKT = PretrainLossConfig(BY_DIRECTION, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(weight=1.0))
+NO_SEMANTIC, NO_SPACE_TIME = SemanticConfig(weight=0.0), SpaceTimeConfig(weight=0.0)
+NO_SWITCHING = SwitchConfig(probability=0.0)
+PPKT = PretrainLossConfig(NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(weight=1.0))
 SLIDR = PretrainLossConfig(
-    BY_DIRECTION, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(form="superpixels", weight=1.0)
+    NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(form="superpixels", weight=1.0)
 )
-OPENSCENE = PretrainLossConfig(BY_DIRECTION, NO_SPACE_TIME, NO_SWITCHING, feature=FeatureConfig(weight=1.0))
-KL = PretrainLossConfig(SemanticConfig(weight=0.0), NO_SPACE_TIME, NO_SWITCHING, distill=DistillConfig(weight=1.0))
+OPENSCENE = PretrainLossConfig(
+    SemanticConfig(normalize=True, temperature=0.07, weight=0.0),  # scored as it was taught, by cosines
+    NO_SPACE_TIME,
+    NO_SWITCHING,
+    feature=FeatureConfig(weight=1.0),
+)
+KL = PretrainLossConfig(NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, distill=DistillConfig(weight=1.0))
 RIVALS = {"ppkt": PPKT, "slidr": SLIDR, "openscene": OPENSCENE, "kl": KL}
-"""PPKT and SLidR learn features without classes: `readout.Prototypes` gives them some."""
+"""PPKT and SLidR learn features without classes: `readout.LinearProbe` gives them some."""
 
 
 @dataclass(frozen=True, eq=False)
