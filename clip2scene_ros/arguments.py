@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from clip2scene_ros import __version__
+from clip2scene_ros.compare_arguments import add_checkpoints, add_compare_options
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.label_arguments import add_label_options, read_label_settings
@@ -30,10 +31,11 @@ examples:
   clip2scene inspect drive.mcap                    what a bag, shards, checkpoint or class set holds
   clip2scene segment my_bag --out labelled.mcap    label every cloud of a bag
   clip2scene evaluate drive.mcap --out results     mIoU, IoU per class, latency, a picture
+  clip2scene compare old.safetensors new.safetensors my_bag --out compared    is the new one better on this drive?
   clip2scene label my_bag --out labels             words for every point, by CLIP, and a page to judge them by
 
 `clip2scene COMMAND --help` tells more.
-exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM.
+exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 3 `compare`: B is worse, 130 Ctrl-C, 143 SIGTERM.
 Errors are one line; CLIP2SCENE_DEBUG=1 adds the traceback."""
 
 
@@ -71,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_label, _add_inspect, _add_export,
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_inspect, _add_export,
                 _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
         add(commands)
     return parser
@@ -164,6 +166,30 @@ def _add_evaluate(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
     _add_overwrite(parser)
     _add_settings(parser)
+
+
+def _add_compare(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "compare",
+        "tell which of two checkpoints is better on a drive, with ground truth or without",
+        "Let two checkpoints label the same scans, in turns, and compare them: mIoU where the bag has ground truth,\n"
+        "agreement with a teacher that sees the images, stability over registered scans, calibration, latency. One is\n"
+        "called better only where the 95 % interval of the difference excludes 0. The folder gets report.json and\n"
+        "report.html, with pictures of where the two differ most. Exit code 3: B is worse by the measure of --gate.",
+        (
+            "compare old.safetensors new.safetensors drive.mcap --out compared",
+            "compare old.safetensors new.safetensors my_bag --out compared --teacher none --gate stability",
+            "compare a.safetensors b.safetensors my_bag --out compared --teacher 'ViT-B-16 openai' "
+            "--classes 'road, street; car, van'",
+        ),
+    )
+    add_checkpoints(parser)
+    _add_bag(parser)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
+    add_compare_options(parser)
+    _add_overwrite(parser)
+    _add_settings(parser, "checkpoint")
 
 
 def _add_label(commands: Any) -> None:  # noqa: ANN401
@@ -294,11 +320,14 @@ def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the output of an earlier run")
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _add_settings(parser: argparse.ArgumentParser, without: str = "") -> None:
     """Add an option for every setting of the segmenter; names, defaults and reasons come from `config.py`."""
     group = parser.add_argument_group("segmenter")
     kinds = get_type_hints(SegmenterConfig)
     for name, default, field in settings_of(SegmenterConfig()):
+        if name == without:
+            parser.set_defaults(**{name: default})
+            continue
         shown = "" if default == "" else f" ({default})"
         group.add_argument(
             *(["--classes"] if name == "class_set" else []),

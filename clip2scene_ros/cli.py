@@ -117,9 +117,7 @@ def evaluate(args: argparse.Namespace) -> int:
     from clip2scene_ros.offline import evaluate_bag
 
     report_path, page_path, picture_path = (args.out / n for n in ("report.json", "report.html", "evaluation.png"))
-    if args.out.exists() and not args.out.is_dir():
-        raise BadConfig("output", f"{args.out} is a file: expected a folder for the report (--out DIR).")
-    _check_free(args, report_path, page_path, picture_path)
+    _check_folder(args, report_path.name, page_path.name, picture_path.name)
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
@@ -145,13 +143,19 @@ def evaluate(args: argparse.Namespace) -> int:
     return terminal.OK
 
 
+def compare(args: argparse.Namespace) -> int:
+    """Tell which of two checkpoints is better on a drive."""
+    from clip2scene_ros.compare_command import compare_command
+
+    _check_folder(args, "report.json", "report.html")
+    return terminal.WORSE if compare_command(args) else terminal.OK
+
+
 def label(args: argparse.Namespace) -> int:
     """Label a bag by what a teacher sees in its images, and write the page by which the labels can be judged."""
     from clip2scene_ros.label_command import label_command
 
-    if args.out.exists() and not args.out.is_dir():
-        raise BadConfig("output", f"{args.out} is a file: expected a folder for labels and report (--out DIR).")
-    _check_free(args, *(args.out / name for name in ("labels.mcap", "report.json", "report.html")))
+    _check_folder(args, "labels.mcap", "report.json", "report.html")
     label_command(args)
     return terminal.OK
 
@@ -221,6 +225,12 @@ def train_clip(args: argparse.Namespace) -> int:
     from clip2scene_training import clip_options
 
     return clip_options.main(args.rest)
+
+
+def _check_folder(args: argparse.Namespace, *names: str) -> None:
+    if args.out.exists() and not args.out.is_dir():
+        raise BadConfig("output", f"{args.out} is a file: expected a folder for the results (--out DIR).")
+    _check_free(args, *(args.out / name for name in names))
 
 
 def _check_free(args: argparse.Namespace, *paths: Path) -> None:
@@ -293,7 +303,7 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
-    for function in (demo, world, segment, evaluate, label, inspect, export, finetune, pretrain, train_clip)
+    for function in (demo, world, segment, evaluate, compare, label, inspect, export, finetune, pretrain, train_clip)
 }
 
 if __name__ == "__main__":

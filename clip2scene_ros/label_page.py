@@ -16,10 +16,12 @@ from clip2scene_ros.label_account import Account, Example
 from clip2scene_ros.label_pictures import birds, shots
 from clip2scene_ros.report_charts import bars, chart
 from clip2scene_ros.report_page import DASH, document, fact_table, figure, percent, section, wide
+from clip2scene_ros.report_style import PICTURES
 
 Report = Mapping[str, Any]
-STYLE = """
-h1.words { font-size: 30px; }
+STYLE = (
+    PICTURES
+    + """
 .findings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 14px;
   margin-top: 18px; }
 .findings > div { background: var(--card); border: 1px solid var(--rule); border-top: 4px solid var(--soft);
@@ -28,20 +30,11 @@ h1.words { font-size: 30px; }
 .findings .bad { border-top-color: var(--line-1); }
 .findings h2 { text-transform: capitalize; } .findings h2 small { color: var(--soft); font-weight: 500; float: right;
   text-transform: none; }
-.shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 12px;
-  margin-top: 10px; }
-.shots figure + figure { margin-top: 0; }
-.shots figcaption { font-size: 13px; font-weight: 500; }
-h3 { font-size: 15px; margin: 18px 0 0; }
-.swatches { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 10px 0 0; list-style: none; font-size: 13px;
-  position: sticky; top: 0; background: var(--card); padding: 6px 0; z-index: 1; }
-.swatches i, .key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px;
-  box-shadow: 0 0 0 1px var(--rule); }
 .grid th + td { padding-left: 14px; }
 .shares .bar { min-width: 50px; }
 @media (min-width: 561px) { .tiles { grid-template-columns: repeat(4, 1fr); } }
-@media (max-width: 560px) { h1.words { font-size: 24px; } .swatches { position: static; } }
 """
+)
 STATES = {"good": "no fault found", "look": "worth a look", "bad": "at fault"}
 
 

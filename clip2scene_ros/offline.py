@@ -284,17 +284,23 @@ def class_ids(bag: BagReader, class_set: ClassSet) -> Array:
     Raises:
         BadBag: `class_set` has none of the classes.
     """
-    table = np.full(256, UNKNOWN, dtype=np.uint8)
     truth = bag.class_set() or class_set
-    for i, mine in enumerate(claims(class_set, truth)):
-        if len(mine) == 1:
-            table[i] = mine[0]
+    table = matched_ids(class_set, truth)
     if (table == UNKNOWN).all():
         raise BadBag(
             "class_set",
             f"{bag.path}: none of the classes of the ground truth is known ({', '.join(truth.names)}); "
             f"known are {', '.join(class_set.names)}.",
         )
+    return table
+
+
+def matched_ids(asked: ClassSet, known: ClassSet) -> Array:
+    """Return (256,) uint8: class id in `known` -> the one class of `asked` that means it, 255 where it is not one."""
+    table = np.full(256, UNKNOWN, dtype=np.uint8)
+    for i, mine in enumerate(claims(asked, known)):
+        if len(mine) == 1:
+            table[i] = mine[0]
     return table
 
 

@@ -88,3 +88,18 @@ code { font: 13px ui-monospace, monospace; }
   .heat { font-size: 9px; } .heat td { width: auto; min-width: 22px; height: 20px; }
   .heat tbody th { position: static; } }
 """
+
+PICTURES = """
+h1.words { font-size: 30px; }
+.shots { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 320px), 1fr)); gap: 12px;
+  margin-top: 10px; }
+.shots figure + figure { margin-top: 0; }
+.shots figcaption { font-size: 13px; font-weight: 500; }
+h3 { font-size: 15px; margin: 18px 0 0; }
+.swatches { display: flex; flex-wrap: wrap; gap: 4px 16px; margin: 10px 0 0; list-style: none; font-size: 13px;
+  position: sticky; top: 0; background: var(--card); padding: 6px 0; z-index: 1; }
+.swatches i, .key { display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px;
+  box-shadow: 0 0 0 1px var(--rule); }
+@media (max-width: 560px) { h1.words { font-size: 24px; } .swatches { position: static; } }
+"""
+"""Of pages that show labelled scans: a conclusion as headline, pictures side by side, the classes' colours."""

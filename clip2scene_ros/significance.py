@@ -9,12 +9,14 @@ that is predicted without occurring so costs only the classes that it is mistake
 
 Several training seeds of a method: the mean over the seeds of each one's mIoU. The interval tells what other scenes
 would do to these very students, not what other seeds would do.
+
+`compare_sums` does the same for any figure that is made of sums over scenes, such as a share of points.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
@@ -32,11 +34,13 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
 Report = Mapping[str, Any]
+Value = Callable[[Array], Array]
+"""Gives the (R,) figures of (R, P) sums, NaN where there is none."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two methods' mIoU, first minus second, 1 being 100 points.
+    """The difference of two methods' mIoU, or of another figure, first minus second; of shares 1 is 100 points.
 
     Attributes:
         difference: on the scenes as they are.
@@ -78,13 +82,44 @@ def compare(first: Array, second: Array, *, resamples: int = RESAMPLES, seed: in
     """
     first, second = _with_seeds(first), _with_seeds(second)
     _validate(first, second)
-    count = first.shape[1]
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
-    differences = _mean_iou(first, drawn) - _mean_iou(second, drawn)
-    as_they_are = np.ones((1, count))
-    difference = float((_mean_iou(first, as_they_are) - _mean_iou(second, as_they_are))[0])
-    low, high = np.quantile(differences[~np.isnan(differences)], (tail(count), 1 - tail(count)))
-    return Comparison(difference, float(low), float(high), count)
+    parts = [tallies(each).reshape(*each.shape[:2], -1) for each in (first, second)]
+    return _compare(parts[0], parts[1], mean_iou_of, resamples, seed)
+
+
+def compare_sums(first: Array, second: Array, value: Value, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    """Compare two methods by a figure that is made of sums over scenes.
+
+    Args:
+        first: (S, P) numbers of each scene that may be added up, such as points that are right and all points.
+        second: the same of the other method.
+        value: makes the figure of the sums.
+        resamples: how often the scenes are drawn.
+        seed: of the draws.
+
+    Raises:
+        BadReport: the scenes are fewer than six, not as many of both, or without a figure.
+    """
+    first, second = np.asarray(first), np.asarray(second)
+    if first.ndim != 2 or first.shape != second.shape:
+        raise BadReport("shape", f"Expected sums of one shape (S, P), but got {first.shape} and {second.shape}.")
+    _check_count(len(first))
+    if np.isnan([value(each.sum(axis=0)[None])[0] for each in (first, second)]).any():
+        raise BadReport("empty", "Expected scenes of which there is a figure for both methods.")
+    return _compare(first[None], second[None], value, resamples, seed)
+
+
+def mean_iou_of(sums: Array) -> Array:
+    """Return (...) mIoU over the classes that occur, NaN where none does.
+
+    Args:
+        sums: (..., 3 C) sums of `metrics.tallies`, laid out in a row.
+    """
+    parts = sums.reshape(*sums.shape[:-1], 3, -1)
+    occurs = parts[..., 1, :] > 0
+    total = np.where(occurs, iou_of(parts), 0.0).sum(axis=-1)
+    number = occurs.sum(axis=-1)
+    means: Array = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return means
 
 
 def compare_reports(
@@ -134,20 +169,27 @@ def tail(scenes: int) -> float:
     return normal.cdf(-t * math.sqrt(scenes / freedom))
 
 
-def _mean_iou(matrices: Array, drawn: Array) -> Array:
-    """Return (R,) mIoU of each draw, a mean over the seeds; NaN where no drawn scene has ground truth.
+def _compare(first: Array, second: Array, value: Value, resamples: int, seed: int) -> Comparison:
+    """Draw scenes of two methods, (K, S, P) sums each, K being 1 or the number of its training seeds."""
+    count = first.shape[1]
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
+    differences = _mean(first, drawn, value) - _mean(second, drawn, value)
+    as_they_are = np.ones((1, count))
+    difference = float((_mean(first, as_they_are, value) - _mean(second, as_they_are, value))[0])
+    low, high = np.quantile(differences[~np.isnan(differences)], (tail(count), 1 - tail(count)))
+    return Comparison(difference, float(low), float(high), count)
+
+
+def _mean(parts: Array, drawn: Array, value: Value) -> Array:
+    """Return (R,) figure of each draw, a mean over the seeds; NaN where the drawn scenes have none.
 
     Args:
-        matrices: (K, S, C, C + 1).
+        parts: (K, S, P).
         drawn: (R, S) how often each scene is in the draw.
+        value: makes the figure of the sums.
     """
-    seeds, count, classes, _ = matrices.shape
-    parts = tallies(matrices).reshape(seeds, count, 3 * classes).astype(np.float64)
-    sums = (drawn.astype(np.float64) @ parts).reshape(seeds, len(drawn), 3, classes)  # exact below 2^53 points
-    occurs = sums[:, :, 1] > 0
-    total = np.where(occurs, iou_of(sums), 0.0).sum(axis=-1)
-    number = occurs.sum(axis=-1)
-    means: Array = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0).mean(axis=0)
+    sums = drawn.astype(np.float64) @ parts.astype(np.float64)  # exact below 2^53 points
+    means: Array = np.stack([value(each) for each in sums]).mean(axis=0)
     return means
 
 
@@ -166,14 +208,18 @@ def _validate(first: Array, second: Array) -> None:
         raise BadReport(
             "scenes", f"Expected the same scenes and classes, but got {first.shape[1:]} and {second.shape[1:]}."
         )
-    if first.shape[1] < MIN_SCENES:
-        raise BadReport("few_scenes", f"Expected at least {MIN_SCENES} scenes to compare by, but got {first.shape[1]}.")
+    _check_count(first.shape[1])
     truth = np.concatenate([first, second]).sum(axis=-1)
     if (truth != truth[:1]).any():
         scene = int(np.flatnonzero((truth != truth[:1]).any(axis=(0, 2)))[0])
         raise BadReport("ground_truth", f"The ground truth of scene number {scene} is not the same in all reports.")
     if not truth.any():
         raise BadReport("ground_truth", "No scene has a point with ground truth.")
+
+
+def _check_count(scenes: int) -> None:
+    if scenes < MIN_SCENES:
+        raise BadReport("few_scenes", f"Expected at least {MIN_SCENES} scenes to compare by, but got {scenes}.")
 
 
 def _validate_alike(model: Report, report: Report) -> None:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from clip2scene_ros.errors import Clip2SceneError, NodeFailed
 
-OK, BAD_INPUT, BAD_USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+OK, BAD_INPUT, BAD_USAGE, WORSE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 DEBUG_VARIABLE = "CLIP2SCENE_DEBUG"
 EXTRAS = {
     "rclpy": "ros",
@@ -34,7 +34,8 @@ Item = TypeVar("Item")
 def run(command: Callable[[], int]) -> int:
     """Run one sub-command and return its exit code; no exception and no traceback leaves.
 
-    0 done, 1 bad input or a failure, 130 Ctrl-C, 143 SIGTERM (argparse itself exits with 2 on bad usage).
+    0 done, 1 bad input or a failure, 3 what was compared is worse, 130 Ctrl-C, 143 SIGTERM (argparse itself exits with
+    2 on bad usage).
     CLIP2SCENE_DEBUG=1 prints the traceback as well.
     """
     logging.basicConfig(format="clip2scene: %(levelname)s: %(message)s")

@@ -23,7 +23,7 @@ from clip2scene_ros.offline import LABELS
 from clip2scene_ros.report import read_report, sha256_of
 from clip2scene_ros.report_format import KEYS
 
-COMMANDS = ("demo", "world", "segment", "evaluate", "label", "inspect", "export")
+COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "inspect", "export")
 TRAINERS = ("finetune", "pretrain", "train-clip")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 ENVIRONMENT.pop("VIEWER", None)

@@ -31,10 +31,21 @@ FLOORS = (
         "files",
         "words",
     )
-    + ("terminal", "arguments", "label_arguments"),
+    + ("terminal", "arguments", "compare_arguments", "label_arguments"),
     ("geometry", "alignment", "student", "synchronizer", "camera_stream", "sync_sets", "drawing"),
     ("io", "render", "teacher"),
-    ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
+    (
+        "compare_account",
+        "compare_command",
+        "compare_drive",
+        "compare_measures",
+        "compare_page",
+        "compare_pairs",
+        "compare_pictures",
+        "compare_report",
+        "compare_words",
+    )
+    + ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
     + (
         "label_account",
         "label_command",
