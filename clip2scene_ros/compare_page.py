@@ -34,7 +34,7 @@ STYLE = (
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 12px;
   margin-top: 12px; }
 .two figure + figure { margin-top: 0; }
-.a { color: var(--line-1); font-weight: 600; } .b { color: var(--accent); font-weight: 600; }
+.a { color: var(--line-0); font-weight: 600; } .b { color: var(--line-1); font-weight: 600; }
 .kinds { position: static; justify-content: flex-end; margin: 0; }
 td.v { white-space: nowrap; }
 """

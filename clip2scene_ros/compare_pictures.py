@@ -18,7 +18,7 @@ BIRD_PX = 720
 ONLY_A, ONLY_B, NEITHER, DIFFERENT = range(4)
 """Kinds of points on which A and B differ: who is right, or, where nobody knows what is true, only that they differ."""
 KINDS = {"only A is right": ONLY_A, "only B is right": ONLY_B, "both are wrong": NEITHER, "they differ": DIFFERENT}
-COLOURS = {ONLY_A: (240, 140, 60), ONLY_B: (80, 150, 255), NEITHER: (200, 110, 230), DIFFERENT: (255, 214, 90)}
+COLOURS = {ONLY_A: (80, 150, 255), ONLY_B: (240, 140, 60), NEITHER: (200, 110, 230), DIFFERENT: (255, 214, 90)}
 SAME = (58, 66, 80)
 
 
