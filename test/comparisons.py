@@ -1,0 +1,32 @@
+"""What tests of `clip2scene compare` share."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from clip2scene_ros.io.bags import BagReader, BagWriter
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return found
+
+
+def one_line_error(run: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert run.returncode == 1, run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert "error: " in last
+    for word in words:
+        assert word in last
+    assert "Traceback" not in run.stderr
+
+
+def without(source: Path, target: Path, *topics: str) -> Path:
+    with BagReader(source) as bag, BagWriter(target) as out:
+        for topic, kind, stamp_ns, data in bag.raw():
+            if topic not in topics:
+                out.write_raw(topic, kind, data, stamp_ns, latched=topic in bag.latched, types=bag.types)
+    return target
