@@ -180,8 +180,8 @@ def _add_compare(commands: Any) -> None:  # noqa: ANN401
         (
             "compare old.safetensors new.safetensors drive.mcap --out compared",
             "compare old.safetensors new.safetensors my_bag --out compared --teacher none --gate stability",
-            "compare a.safetensors b.safetensors my_bag --out compared --teacher 'ViT-B-16 openai' "
-            "--classes 'road, street; car, van'",
+            "compare a.safetensors b.safetensors my_bag --out compared --teacher my_segmentations "
+            "--classes 'road,street;car,van'",
         ),
     )
     add_checkpoints(parser)
