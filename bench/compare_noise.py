@@ -1,9 +1,9 @@
 """Does `clip2scene compare` find the worse student, and how long do differences of two students live along a drive?
 
 The shipped student against itself with noise on its weights, on a street of the synthetic world that it did not learn
-from: each measure of B against A with its interval, and the correlation of B minus A between scans so many apart, of the
-share of right points, of stability, and of the IoU of classes that nearly every scan has. Blocks of the bootstrap must
-be longer than that lives.
+from: each measure of B against A with its interval, and the correlation of B minus A between scans so many apart, of
+the share of right points, of stability, and of the IoU of classes that nearly every scan has. Blocks of the bootstrap
+must be longer than that lives.
 
     python bench/compare_noise.py --out runs/compare
     python bench/compare_noise.py --out runs/compare_long --seed 100005 --seconds 20 --noise 0.2 --no-teacher
