@@ -16,7 +16,7 @@ from clip2scene_ros.compare_page import write_compare_page
 from clip2scene_ros.compare_report import Made, build_compare_report
 from clip2scene_ros.compare_words import compare_table
 from clip2scene_ros.config import ClipConfig, SegmenterConfig, settings_of
-from clip2scene_ros.errors import BadClassSet, BadConfig, Clip2SceneError
+from clip2scene_ros.errors import BadClassSet, BadConfig, BadTeacher, Clip2SceneError
 from clip2scene_ros.io.bags import BagReader, BagTopics, points_topic
 from clip2scene_ros.report import sha256_of, weights_sha256, write_report
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
@@ -115,7 +115,11 @@ def _teacher(args: argparse.Namespace, bag: BagReader, student: Segmenter) -> tu
         config = replace(config, model=words[0], pretrained=words[1])
     else:
         return folder_teacher(Path(who)), ""
-    return ClipTeacher.load(student.class_set, config), ""
+    try:
+        return ClipTeacher.load(student.class_set, config), ""
+    except BadTeacher as error:
+        hint = "" if args.teacher else " Or do without a teacher: --teacher none."
+        raise BadTeacher(error.reason, f"{error}{hint}") from error
 
 
 def _of(teacher: Teacher) -> str:

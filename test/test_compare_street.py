@@ -13,8 +13,9 @@ from command_line import clip2scene
 from comparisons import one_line_error, report_of, without
 from small_street import START_NS, STEP_NS, write_street, write_student
 
-from clip2scene_ros import arguments, compare_pictures, terminal
+from clip2scene_ros import arguments, compare_command, compare_pictures, terminal
 from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 from clip2scene_ros.teacher.label_folder import write_classes, write_teacher_image
 
@@ -125,6 +126,18 @@ def test_label_images_of_another_segmenter_are_a_teacher(street: Path, student: 
     assert taught["driveable surface"]["iou_with_teacher"] is not None  # whose words hold `road`
     write_classes(tmp_path / "t", load_class_set("sky; unicorn"))
     one_line_error(clip2scene(*words, "--overwrite"), "None of the teacher's classes (sky, unicorn)", "--teacher")
+
+
+def test_where_the_default_teacher_cannot_be_had_the_way_out_is_told(
+    street: Path, student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(*_: object) -> None:
+        raise BadTeacher("missing", "There is no open_clip: pip install '.[clip]'.")
+
+    monkeypatch.setattr(compare_command.ClipTeacher, "load", absent)
+    words = ("compare", student, student, street, "--out", tmp_path / "out")
+    one_line_error(clip2scene(*words), "no open_clip", "--teacher none")
+    assert "--teacher none" not in clip2scene(*words, "--teacher", "tiny").stderr
 
 
 # ---- class sets
