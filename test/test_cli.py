@@ -320,7 +320,10 @@ def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tu
 # ---- finetune, pretrain, train-clip
 
 
-@pytest.mark.parametrize(("command", "option"), [("finetune", "--world-seeds"), ("pretrain", "--preset"), ("train-clip", "--photo.close-ups")])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("finetune", "--world-seeds"), ("pretrain", "--preset"), ("train-clip", "--photo.close-ups")],
+)
 def test_trainers_have_their_own_options(command: str, option: str) -> None:
     run = in_a_process(command, "--help")
     assert run.returncode == 0, run.stderr
