@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from json import dumps
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers.tensorboard import TensorBoardLogger
-from lightning_fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
@@ -28,7 +25,8 @@ from clip2scene_ros.metrics import distance_bands
 from clip2scene_ros.offline import Groups
 from clip2scene_ros.student.checkpoint import save_checkpoint
 from clip2scene_training.batching import FrameDataset
-from clip2scene_training.consistency import PixelProjection, cosine_loss, space_time_loss
+from clip2scene_training.consistency import cosine_loss, space_time_loss
+from clip2scene_training.learner import Learner, begin
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pretrain_data import Lessons, prepare
 from clip2scene_training.pretrain_loader import PretrainSamples, pretrain_batches
@@ -37,15 +35,12 @@ from clip2scene_training.pseudo_labels import SceneFrames
 from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
 from clip2scene_training.semantic import capped_weights, semantic_loss, text_logits
 from clip2scene_training.state import TrainState
-from clip2scene_training.student import TwoHeadedStudent, mix_precision
 from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
-from clip2scene_training.synchronized import average, synchronize
+from clip2scene_training.synchronized import average
 from clip2scene_training.validation import curves, look, write_results
 
 SWITCH, CELLS = 0, 1
 """Streams of chance: which labels are switched, which pairs of an over-full cell count."""
-SGD_MOMENTUM, SGD_DAMPENING = 0.9, 0.1
-"""Of the paper's optimizer."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,7 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
     config, folder, lessons = run.config, training_folder(run.out), run.lessons
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
-    state, model, optimizer = begin(fabric, run, folder)
+    state, model, optimizer = begin(fabric, config, lessons, folder, resume=run.resume)
     card, text = replace(lessons.card, created_by=run.command), lessons.words.vectors.to(fabric.device)
     weights = class_weights(lessons, config).to(fabric.device) if config.semantic.balance else None
     batches, first, learning_s, waited_s = batches_of(fabric, lessons, config, state.step), state.step, 0.0, 0.0
@@ -273,59 +268,6 @@ def batches_of(fabric: Fabric, lessons: Lessons, config: PretrainConfig, start: 
     samples = PretrainSamples(lessons.frames, config.data, config.seed, lessons.keys, lessons.maps)
     process = {"process": fabric.global_rank, "processes": fabric.world_size}
     return pretrain_batches(samples, config.batch_size, start=start, workers=config.workers, **process)
-
-
-class Learner(nn.Module):
-    """All that has weights: the student with its heads and the projection of pixels, and its moving average, if asked.
-
-    Args:
-        student: what learns.
-        decay: of the average; None for none.
-    """
-
-    def __init__(self, student: TwoHeadedStudent, decay: float | None) -> None:
-        super().__init__()
-        self.student = student
-        self.average = None if decay is None else MovingAverage(student, decay)
-
-    def follow(self) -> None:
-        """Move the average towards the student, after each step."""
-        if self.average is not None:
-            self.average.update(self.student)
-
-
-def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState[Learner], _FabricModule, _FabricOptimizer]:
-    """Return a run's state, new or as saved in `folder`, and its student and optimizer as this process uses them."""
-    config, lessons, space_time = run.config, run.lessons, run.config.space_time
-    size = config.network.embedding_dim
-    reads = lessons.features is not None and space_time.form == "cells"
-    # CLIP compares features of pixels with words: they are as long as these.
-    projection = PixelProjection(size, size, space_time.learn_projection) if reads else None
-    student = TwoHeadedStudent(config.network, projection, bool(config.semantic.weight), bool(space_time.weight))
-    if fabric.world_size > 1:
-        synchronize(student)
-    if config.precision == "bf16":
-        mix_precision(student)
-    predicts = config.switching.probability > 0 and config.switching.prediction == "ema"
-    learner = Learner(student, config.switching.decay if predicts else None).to(fabric.device)
-    optimizer = make_optimizer([p for p in student.parameters() if p.requires_grad], config)
-    settings = dumps([lessons.key, asdict(replace(config, workers=0))])
-    state = TrainState(0, learner, optimizer, settings)
-    model, stepper = fabric.setup(student, optimizer)
-    goes_on = run.resume and (folder / STATE).exists()
-    if goes_on:
-        state.restore(folder / STATE)
-    # A run from the start hides the curves of the one that it replaces.
-    fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
-    return state, model, stepper
-
-
-def make_optimizer(weights: Sequence[nn.Parameter], config: PretrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer of some weights."""
-    rate, decay = config.learning_rate, config.weight_decay
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(weights, rate, momentum=SGD_MOMENTUM, dampening=SGD_DAMPENING, weight_decay=decay)
-    return torch.optim.AdamW(weights, rate, weight_decay=decay)
 
 
 def log_step(
