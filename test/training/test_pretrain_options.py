@@ -96,8 +96,8 @@ def test_best_begins_with_voted_labels_the_surest_of_each_class_and_an_average_t
     assert best.labeler.visibility
     assert best.labeler.vote == "mean"
     assert best.labeler.keep < 1.0
-    assert best.semantic.form in ("gce", "sce")
     assert best.semantic.balance > 0
+    assert best.semantic.normalize
     assert (best.switching.prediction, best.switching.unpaired) == ("ema", True)
 
 
