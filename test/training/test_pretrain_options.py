@@ -125,11 +125,13 @@ def test_what_the_command_line_gives_replaces_the_presets():
         ("--dense.affinity none", "affinity.*naclip.*none"),
         ("--world-seeds 5", "A:B"),
         ("--split all", "train, val, test, ood"),
+        ("--clip.checkpoint gone.safetensors", r"gone\.safetensors.*no file"),
         ("--val-data gone.mcap --world-seeds 0:1 --classes nuscenes", "classes of `world`"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(words, said, tmp_path):
-    run = clip2scene("pretrain", "--out", tmp_path / "x.safetensors", "--cache", tmp_path, *shlex.split(words))
+    where = ["--out", tmp_path / "x.safetensors", "--cache", tmp_path, "--clip.checkpoint", "tiny"]
+    run = clip2scene("pretrain", *where, *shlex.split(words))
     assert run.returncode == 1
     lines = [line for line in run.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, run.stderr

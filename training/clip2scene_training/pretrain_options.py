@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +60,10 @@ def main(argv: Sequence[str]) -> int:
     args = parser().parse_args(argv)
     config, dense = settings(args)
     from clip2scene_training.pretrain import pretrain
+    from clip2scene_training.teachers import shipped_or_other
 
     folder = check_output(args)
+    shipped_or_other(replace(config.clip, device="cpu"))  # before drives are made: can it be had?
     train, val = drives(args, config)
     from clip2scene_ros.report import table
 
