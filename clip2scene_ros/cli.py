@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.report_folder import ReportFolder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
@@ -116,15 +117,13 @@ def evaluate(args: argparse.Namespace) -> int:
     from clip2scene_ros.io.bags import BagReader
     from clip2scene_ros.offline import evaluate_bag
 
-    report_path, page_path, picture_path = (args.out / n for n in ("report.json", "report.html", "evaluation.png"))
-    _check_folder(args, report_path.name, page_path.name, picture_path.name)
+    folder = ReportFolder(args.out, args.overwrite)
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
         made_by = bag.world()
     from clip2scene_ros.config import settings_of
-    from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
-    from clip2scene_ros.report_page import write_page
+    from clip2scene_ros.report import build_report, sha256_of, table, weights_sha256
 
     report = build_report(
         result,
@@ -135,11 +134,8 @@ def evaluate(args: argparse.Namespace) -> int:
         settings={f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)},
         notes=[f"{segmenter.card.notice}."],
     )
-    args.out.mkdir(parents=True, exist_ok=True)
-    _draw(picture_path, result, args.bag.name, f"{headline(report)}; {segmenter.card.notice}.")
-    write_report(report_path, report)
-    write_page(page_path, report, {"The scan with most camera views and most classes": picture_path})
-    say(f"{table(report)}\n{report_path}\n{page_path}\n{picture_path}")
+    written = folder.write(result, report, args.bag.name, segmenter.card.notice)
+    say("\n".join([table(report), *map(str, written)]))
     return terminal.OK
 
 
@@ -234,9 +230,7 @@ def _check_folder(args: argparse.Namespace, *names: str) -> None:
 
 
 def _check_free(args: argparse.Namespace, *paths: Path) -> None:
-    for path in paths:
-        if path.exists() and not args.overwrite:
-            raise BadConfig("exists", f"{path} exists: choose another name, or pass --overwrite to replace it.")
+    check_free(args.overwrite, *paths)
 
 
 def _student(args: argparse.Namespace) -> Segmenter:

@@ -134,6 +134,19 @@ class SegmentNodeConfig:
 
 
 @dataclass(frozen=True)
+class EvaluateNodeConfig:
+    """The evaluation node: what it plays into the live node, how fast, and where the report goes."""
+
+    bagfile: str = setting("", "bag to play: a rosbag2 folder, .mcap or .db3")
+    topic: str = setting("", "its PointCloud2 topic; not needed where there is only one")
+    rate: float = setting(
+        1.0, "times the recorded pace; 0 sends a cloud when the last one's labels have come", low=0.0, high=1000.0
+    )
+    out: str = setting("evaluation", "folder of report.json, report.html, evaluation.png and labels.mcap")
+    overwrite: bool = setting(False, "replace the report of an earlier run")
+
+
+@dataclass(frozen=True)
 class SyncConfig:
     """How views are matched to scans; `queue_size` and `slop` mean what they mean to message_filters."""
 

@@ -12,12 +12,13 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadBag, BadCloud
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Scan, Segmentation
 from clip2scene_ros.io.bag_frames import CLOUD, BagTopics, points_topic
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, cloud_message, stamp_of, string_message
-from clip2scene_ros.io.pointcloud import pack, pack_rgb, parse, unpack_labels
+from clip2scene_ros.io.pointcloud import DEFAULT_LIMITS, pack, pack_rgb, parse, unpack_labels
 from clip2scene_ros.metrics import confusion, distance_bands
 from clip2scene_ros.words import claims
 
@@ -217,21 +218,33 @@ def evaluate_bag(
     return result
 
 
-def truth_frames(bag: BagReader, class_set: ClassSet, topic: str = "", *, images: bool = True) -> Iterator[Frame]:
+def has_truth(bag: BagReader) -> bool:
+    """Return whether an open bag has a topic of ground truth."""
+    return bag.topics.get(BagTopics().ground_truth, ("", 0))[0] == CLOUD
+
+
+def truth_frames(
+    bag: BagReader,
+    class_set: ClassSet,
+    topic: str = "",
+    *,
+    images: bool = True,
+    limits: CloudLimits = DEFAULT_LIMITS,
+) -> Iterator[Frame]:
     """Return the frames of an open bag, their labels given in terms of `class_set`; without `images` no views.
 
     Raises:
         BadBag: at once, when the bag has no ground truth or its classes are all unknown to `class_set`.
     """
     topics = BagTopics(points=topic)
-    if bag.topics.get(topics.ground_truth, ("", 0))[0] != CLOUD:
+    if not has_truth(bag):
         raise BadBag(
             "no_ground_truth",
             f"{bag.path}: expected ground truth on {topics.ground_truth} (x, y, z, class_id, instance_id), as "
             "`clip2scene world` writes it; a bag without it can be labelled with `clip2scene segment`.",
         )
     table = class_ids(bag, class_set)
-    return (_with_class_ids(frame, table) for frame in bag.frames(topics, images=images))
+    return (_with_class_ids(frame, table) for frame in bag.frames(topics, images=images, limits=limits))
 
 
 def recorded_labels(bag: BagReader, frames: Iterable[Frame]) -> Iterator[Labelled]:

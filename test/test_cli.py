@@ -34,10 +34,10 @@ def in_a_process(*words: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=ENVIRONMENT)
 
 
-@pytest.mark.parametrize("script", ["clip2scene", "segment_node"])
+@pytest.mark.parametrize("script", ["clip2scene", "segment_node", "evaluate_node"])
 def test_the_scripts_of_ros2_run_do_nothing_in_worker_processes(script):
     """`spawn` runs the main file again in each of them, under another name."""
-    if script == "segment_node":
+    if script != "clip2scene":
         pytest.importorskip("rclpy")
     file = Path(__file__).parents[1] / "scripts" / script
     runpy.run_path(str(file), run_name="__mp_main__")

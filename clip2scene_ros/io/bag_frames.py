@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
 from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_matching import Bundle, Key, gather, match
 from clip2scene_ros.io.image import decode_compressed_message, decode_raw
-from clip2scene_ros.io.pointcloud import parse, unpack_ground_truth
+from clip2scene_ros.io.pointcloud import DEFAULT_LIMITS, parse, unpack_ground_truth
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
@@ -56,6 +57,7 @@ def read_frames(
     refused_images: dict[Key, str],
     *,
     images: bool = True,
+    limits: CloudLimits = DEFAULT_LIMITS,
 ) -> Iterator[Frame]:
     """Yield a Frame per scan of an open bag, in the order of recording.
 
@@ -80,7 +82,7 @@ def read_frames(
     messages = ((topic, data) for topic, _, _, data in bag.raw(stamps))
     for bundle in gather(messages, points, wanted):
         try:
-            scan = parse(bag.decode(points, CLOUD, bundle.scan))
+            scan = parse(bag.decode(points, CLOUD, bundle.scan), limits)
         except BadCloud as error:
             refused[error.reason] += 1
             _log.warning("A cloud on %s is left out: %s", points, error)

@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.frame import Frame
 from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_frames import BagTopics, read_frames
+from clip2scene_ros.io.pointcloud import DEFAULT_LIMITS
 
 
 class BagReader(BagFile):
@@ -25,6 +27,8 @@ class BagReader(BagFile):
         self.refused: Counter[str] = Counter()
         self.refused_images: dict[tuple[str, int], str] = {}
 
-    def frames(self, topics: BagTopics | None = None, *, images: bool = True) -> Iterator[Frame]:
+    def frames(
+        self, topics: BagTopics | None = None, *, images: bool = True, limits: CloudLimits = DEFAULT_LIMITS
+    ) -> Iterator[Frame]:
         """Yield a Frame per scan, in the order of recording; see `bag_frames.read_frames`."""
-        return read_frames(self, topics or BagTopics(), self.refused, self.refused_images, images=images)
+        return read_frames(self, topics or BagTopics(), self.refused, self.refused_images, images=images, limits=limits)

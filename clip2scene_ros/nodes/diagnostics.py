@@ -167,7 +167,8 @@ class Reporter:
             if self.watch is not None:
                 self.watch.check()
             values, now = rows(account, condition), self._node.get_clock().now()
-            self._publisher.publish(report(self._node.get_name(), level, message, values, now))
+            name = self._node.get_fully_qualified_name().lstrip("/")  # two vehicles share /diagnostics
+            self._publisher.publish(report(name, level, message, values, now))
         except Exception as error:
             if self._node.context.ok():
                 self._node.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import numpy as np
@@ -45,6 +45,8 @@ class Peer:
         namespace: the node's namespace; its topics are `NAMESPACE/points` and so on.
         on_labels: called in the peer's thread with each label cloud, serialised, and its stamp [ns].
         check: called while waiting; raises when waiting has become useless (the node has died).
+        name: of the peer's own node.
+        arguments: of the command line; where they are given the node has a namespace, remaps and parameters from them.
 
     Attributes:
         sent_ns: monotonic time at which each stamp was sent first [ns].
@@ -56,12 +58,15 @@ class Peer:
         namespace: str = "",
         on_labels: Callable[[bytes, int], None] = lambda data, stamp_ns: None,
         check: Callable[[], None] = lambda: None,
+        name: str = f"{NODE_NAME}_peer",
+        arguments: Sequence[str] = (),
     ) -> None:
         self.sent_ns: dict[int, int] = {}
         self.labels: list[tuple[int, int]] = []
         self.node: Node
         self._namespace = namespace.strip("/")
-        self._on_labels, self._check = on_labels, check
+        self._on_labels, self.check = on_labels, check
+        self._name, self._arguments = name, list(arguments)
         self._labelled: set[int] = set()
         self._class_set = ""
         self._changed = threading.Condition()
@@ -70,8 +75,8 @@ class Peer:
         """Join the network."""
         use_profile()
         self._context = Context()
-        rclpy.init(context=self._context)
-        self.node = Node(f"{NODE_NAME}_peer", namespace=self._namespace, context=self._context)
+        rclpy.init(args=self._arguments, context=self._context)
+        self.node = Node(self._name, namespace=self._namespace, context=self._context)
         qos = QoSProfile(depth=DEPTH)  # reliable: what this process sends and receives is not to be lost here
         self._publisher = self.node.create_publisher(PointCloud2, "points", qos)
         self._subscription = self.node.create_subscription(
@@ -92,6 +97,11 @@ class Peer:
         self._thread.join(timeout=2.0)
         self.node.destroy_node()
 
+    @property
+    def topic(self) -> str:
+        """Return the full name of the topic that the clouds go to."""
+        return self._publisher.topic_name
+
     def send(self, data: bytes) -> int:
         """Publish a serialised cloud; return its stamp [ns]."""
         stamp_ns = cdr_stamp_ns(data)
@@ -109,12 +119,13 @@ class Peer:
         Raises:
             NodeFailed: no labels within `timeout_s`.
         """
-        if not self._wait(lambda: self._publisher.get_subscription_count() > 0, timeout_s):
+        if not self.wait(lambda: self._publisher.get_subscription_count() > 0, timeout_s):
             raise NodeFailed("no_node", f"No node subscribes to {self._publisher.topic_name} after {timeout_s:.0f} s.")
         end_s = time.monotonic() + timeout_s
         for greeting in itertools.count(1):
             self._publisher.publish(_one_point(greeting))
-            if self._wait(lambda: bool(self.labels), RESEND_S):
+            if self.wait(lambda: bool(self.labels), RESEND_S):
+                self.wait_for_labels(greeting, RESEND_S)  # or it would come among the first scans
                 break
             if time.monotonic() > end_s:
                 raise NodeFailed("no_labels", f"The node labelled no cloud within {timeout_s:.0f} s; see its log.")
@@ -123,7 +134,7 @@ class Peer:
 
     def wait_for_labels(self, stamp_ns: int, timeout_s: float) -> bool:
         """Wait for the labels of one stamp; return whether they came in time."""
-        return self._wait(lambda: stamp_ns in self._labelled, timeout_s)
+        return self.wait(lambda: stamp_ns in self._labelled, timeout_s)
 
     def class_set(self, timeout_s: float) -> str:
         """Wait for the JSON of the node's class set and return it.
@@ -131,7 +142,7 @@ class Peer:
         Raises:
             NodeFailed: it did not come within `timeout_s`.
         """
-        if not self._wait(lambda: bool(self._class_set), timeout_s):
+        if not self.wait(lambda: bool(self._class_set), timeout_s):
             raise NodeFailed("no_class_set", f"The node has not said its class set within {timeout_s:.0f} s.")
         return self._class_set
 
@@ -140,11 +151,12 @@ class Peer:
         with self._changed:
             return [(at - self.sent_ns[stamp]) / 1e6 for stamp, at in self.labels if stamp in self.sent_ns]
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until a condition holds; return whether it did in time. What `check` raises ends the wait."""
         end_s = time.monotonic() + timeout_s
         with self._changed:
             while not condition():
-                self._check()
+                self.check()
                 if time.monotonic() >= end_s:
                     return False
                 self._changed.wait(POLL_S)

@@ -17,7 +17,13 @@ from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import RunningNode, start_node
 from clip2scene_ros.offline import CLASS_SET, LABELS, play_clouds
 
-__all__ = ["Replay", "RunningNode", "play_and_record", "start_node"]
+__all__ = ["Player", "Replay", "RunningNode", "play_and_record", "start_node"]
+
+Arrived = queue.SimpleQueue[tuple[bytes, int]]
+"""Label clouds as they came (CDR), each with its stamp [ns]."""
+
+LONGEST_NAP_S = 0.1
+"""A bag may have gaps of minutes, in which Ctrl-C and the death of the node must not go unseen."""
 
 
 @dataclass
@@ -49,7 +55,7 @@ def play_and_record(
     *,
     topic: str = "",
     namespace: str = "",
-    rate_hz: float = 0.0,
+    rate: float = 0.0,
     timeout_s: float = 10.0,
     discovery_s: float = 60.0,
     keep_messages: bool = True,
@@ -65,7 +71,7 @@ def play_and_record(
             the topics of the default name (`offline.LABELS`) whatever the node's namespace is; None records nothing.
         topic: the clouds' topic in the bag; empty takes the only one.
         namespace: namespace of the live node.
-        rate_hz: clouds a second; 0 sends the next cloud when the labels of the last have come (lock-step).
+        rate: times the recorded pace; 0 sends the next cloud when the labels of the last have come (lock-step).
         timeout_s: how long to wait for the labels of one cloud [s].
         discovery_s: how long to wait for the node, its start included [s].
         keep_messages: see `bag_out`.
@@ -77,7 +83,7 @@ def play_and_record(
         BadBag: `bag_in` has no such clouds or is damaged, or `bag_out` cannot be written.
         NodeFailed: no node answered within `discovery_s`, or what `check` raises.
     """
-    arrived: queue.SimpleQueue[tuple[bytes, int]] = queue.SimpleQueue()
+    arrived: Arrived = queue.SimpleQueue()
     writer: AbstractContextManager[BagWriter | None] = nullcontext()
     if bag_out is not None:
         writer = BagWriter(bag_out, overwrite=overwrite)
@@ -87,71 +93,80 @@ def play_and_record(
         Peer(namespace, lambda data, stamp_ns: arrived.put((data, stamp_ns)), check) as peer,
     ):
         points = points_topic(bag, BagTopics(points=topic))
-        player = _Player(peer, out, arrived, rate_hz, timeout_s, discovery_s)
+        peer.greet(discovery_s)
+        player = Player(peer, out, arrived, rate, timeout_s)
         total = bag.topics[points][1]
         for stamp_ns, data in play_clouds(bag, points, out if keep_messages else None):
             player.play(data, stamp_ns)
-            progress(len(player.recorded_ns), total)
-        return player.finish()
+            progress(len(player.sent), total)
+        return player.finish(timeout_s)
 
 
-class _Player:
-    """Sends clouds in lock-step or at a rate, and writes the labels under the recording stamps of their clouds."""
+class Player:
+    """Sends clouds in lock-step or at a rate, and writes the labels under the recording stamps of their clouds.
 
-    def __init__(
-        self,
-        peer: Peer,
-        out: BagWriter | None,
-        arrived: queue.SimpleQueue[tuple[bytes, int]],
-        rate_hz: float,
-        timeout_s: float,
-        discovery_s: float,
-    ) -> None:
-        self.recorded_ns: dict[int, int] = {}
+    Args:
+        peer: has greeted the node.
+        out: gets class set and labels; None records nothing.
+        arrived: where the peer puts labels (CDR) and their stamp [ns].
+        rate: times the recorded pace; 0 waits for the labels of each cloud before the next is sent.
+        timeout_s: how long to wait for labels and class set [s].
+
+    Attributes:
+        sent: stamps of the clouds sent, in order [ns].
+        class_set: JSON of the node's class set.
+
+    Raises:
+        NodeFailed: the node does not say its class set.
+    """
+
+    def __init__(self, peer: Peer, out: BagWriter | None, arrived: Arrived, rate: float, timeout_s: float) -> None:
+        self.sent: list[int] = []
+        self.class_set = peer.class_set(timeout_s)
         self._peer, self._out, self._arrived = peer, out, arrived
-        self._period_s = 1.0 / rate_hz if rate_hz > 0 else 0.0
-        self._timeout_s, self._discovery_s = timeout_s, discovery_s
-        self._next_s = 0.0
-        self._sent = 0
-        self._class_set = ""
+        self._rate, self._timeout_s = rate, timeout_s
+        self._recorded_ns: dict[int, int] = {}
+        self._first_ns, self._start_s = 0, 0.0
 
     def play(self, data: bytes, stamp_ns: int) -> None:
-        if not self._sent:
-            self._greet(stamp_ns)
-        time.sleep(max(0.0, self._next_s - time.monotonic()))
+        """Send a cloud (CDR), recorded at `stamp_ns` [ns], when it is due."""
+        if not self.sent:
+            self._first_ns, self._start_s = stamp_ns, time.monotonic()
+            if self._out is not None:
+                self._out.write(CLASS_SET, string_message(self.class_set), stamp_ns, latched=True)
+        if self._rate:
+            self._wait_until(self._start_s + (stamp_ns - self._first_ns) / 1e9 / self._rate)
         sent_stamp = self._peer.send(data)
-        self._sent += 1
-        self._next_s += self._period_s
-        self.recorded_ns[sent_stamp] = stamp_ns
-        if not self._period_s:
+        self.sent.append(sent_stamp)
+        self._recorded_ns[sent_stamp] = stamp_ns
+        if not self._rate:
             self._peer.wait_for_labels(sent_stamp, self._timeout_s)
         self._write_arrived()
 
-    def finish(self) -> Replay:
-        if self._sent and self._period_s:
-            self._peer.wait_for_labels(next(reversed(self.recorded_ns)), self._timeout_s)
+    def finish(self, timeout_s: float) -> Replay:
+        """Wait for the labels that are under way, at most `timeout_s` [s]; return what became of the clouds."""
+        if self.sent and self._rate:
+            self._peer.wait_for_labels(self.sent[-1], timeout_s)
         self._write_arrived()
         stamps = [stamp for stamp, _ in self._peer.labels]
         seen = set(stamps)
         return Replay(
-            sent=self._sent,
-            labelled=len(seen & self.recorded_ns.keys()),
-            missing=[stamp for stamp in self.recorded_ns if stamp not in seen],
+            sent=len(self.sent),
+            labelled=len(seen & self._recorded_ns.keys()),
+            missing=[stamp for stamp in self._recorded_ns if stamp not in seen],
             duplicates=len(stamps) - len(seen),
             out_of_order=sum(later < earlier for earlier, later in itertools.pairwise(stamps)),
             latency_ms=self._peer.latencies_ms(),
-            class_set=self._class_set,
+            class_set=self.class_set,
         )
 
-    def _greet(self, stamp_ns: int) -> None:
-        self._peer.greet(self._discovery_s)
-        self._class_set = self._peer.class_set(self._timeout_s)
-        if self._out is not None:
-            self._out.write(CLASS_SET, string_message(self._class_set), stamp_ns, latched=True)
-        self._next_s = time.monotonic()
+    def _wait_until(self, due_s: float) -> None:
+        while (left_s := due_s - time.monotonic()) > 0:
+            self._peer.check()
+            time.sleep(min(left_s, LONGEST_NAP_S))
 
     def _write_arrived(self) -> None:
         while not self._arrived.empty():
             data, stamp = self._arrived.get()
-            if self._out is not None and stamp in self.recorded_ns:
-                self._out.write_raw(LABELS, CLOUD, data, self.recorded_ns[stamp])
+            if self._out is not None and stamp in self._recorded_ns:
+                self._out.write_raw(LABELS, CLOUD, data, self._recorded_ns[stamp])

@@ -82,7 +82,7 @@ def test_lock_step_labels_every_cloud_and_copies_the_rest_of_the_bag(bag: Path, 
 def test_at_a_rate_what_is_sent_is_labelled_or_missing(bag: Path, running, tmp_path: Path):
     out = tmp_path / "out.mcap"
     replay = play_and_record(
-        bag, out, namespace="replayed", rate_hz=200.0, keep_messages=False, check=running.check, timeout_s=5.0
+        bag, out, namespace="replayed", rate=200.0, keep_messages=False, check=running.check, timeout_s=5.0
     )
     assert replay.sent == SCANS == replay.labelled + len(replay.missing)
     assert (replay.duplicates, replay.out_of_order) == (0, 0)
