@@ -6,6 +6,7 @@ gets lost.
 
 from __future__ import annotations
 
+from rclpy.duration import Infinite
 from rclpy.node import Node
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.topic_endpoint_info import TopicEndpointInfo
@@ -30,7 +31,7 @@ class QosWatch:
     """
 
     def __init__(self, node: Node, points: QoSProfile, labels: QoSProfile) -> None:
-        self._node, self._points, self._labels = node, points, labels
+        self._node, self._points, self._labels = node, _stated(points), _stated(labels)
         self._told: set[tuple[int, ...]] = set()
 
     def check(self) -> None:
@@ -53,3 +54,15 @@ class QosWatch:
         self._node.get_logger().warning(
             f"`{other.node_name}` on `{self._node.resolve_topic_name(topic)}` {advice.format(reason=reason)}"
         )
+
+
+def _stated(profile: QoSProfile) -> QoSProfile:
+    """Return a profile as the network tells it of an endpoint: durations that nobody chose are infinite there, not 0."""
+    return QoSProfile(
+        history=profile.history,
+        depth=profile.depth,
+        reliability=profile.reliability,
+        durability=profile.durability,
+        deadline=Infinite,
+        liveliness_lease_duration=Infinite,
+    )

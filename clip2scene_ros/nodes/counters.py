@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from diagnostic_msgs.msg import DiagnosticArray
 
 from clip2scene_ros.agreement import NodeCounts
@@ -38,11 +36,6 @@ class NodeCounters:
         seen = self._rows + 1  # a row that is under way may be older than what the node has just done
         if not self._peer.wait(lambda: self._rows > seen and self._is_at_rest(), timeout_s):
             raise NodeFailed("no_rest", f"{self._name} on /diagnostics did not come to rest within {timeout_s:.0f} s.")
-        return self.counts()
-
-    def agree(self, holds: Callable[[NodeCounts], bool], timeout_s: float) -> NodeCounts:
-        """Wait until nothing is pending and the counts are as they should be; return them in any case."""
-        self._peer.wait(lambda: self.row.get("pending") == "0" and holds(self.counts()), timeout_s)
         return self.counts()
 
     def counts(self) -> NodeCounts:

@@ -191,8 +191,13 @@ class LiveEvaluation:
         before = counters.at_rest(START_S)
         self._labels.parent.mkdir(parents=True, exist_ok=True)
         terminal.complain(f"playing {self.total} clouds of {self._topic} into {self._peer.topic}")
+
+        def settled(sent: int) -> bool:
+            new = counters.counts().since(before)
+            return new.labelled + new.unlabelled == sent
+
         with BagWriter(self._labels, overwrite=self.config.overwrite) as out:
-            player = Player(self._peer, out, self._arrived, self.config.rate, LABELS_S)
+            player = Player(self._peer, out, self._arrived, self.config.rate, LABELS_S, settled)
             try:
                 for stamp_ns, data in play_clouds(self._bag, self._topic, None):
                     player.play(data, stamp_ns)
@@ -206,13 +211,8 @@ class LiveEvaluation:
             player.finish(patience_s)
         if not self._peer.labels:
             raise NodeFailed("no_labels", f"The live node labelled none of {len(player.sent)} clouds; see its log.")
-        sent = len(player.sent)
-
-        def complete(now: NodeCounts) -> bool:
-            new = now.since(before)
-            return new.labelled + new.unlabelled == sent and new.labelled == len(self._peer.labels)
-
-        counts = counters.agree(complete, patience_s).since(before)
+        self._peer.wait(lambda: settled(len(player.sent)), patience_s)
+        counts = counters.counts().since(before)
         delivered = [stamp for stamp, _ in self._peer.labels]
         return Played(player.sent, delivered, self._peer.latencies_ms(), counts)
 

@@ -22,12 +22,11 @@ def live_settings(peer: Peer, timeout_s: float) -> SegmentNodeConfig:
     """
     names = [name for name, _, _ in settings_of(SegmentNodeConfig())]
     client: Client[Any, Any] = peer.node.create_client(GetParameters, f"{NODE_NAME}/get_parameters")
+    service = peer.node.resolve_service_name(client.srv_name)
     if not peer.wait(client.service_is_ready, timeout_s):
-        raise NodeFailed(
-            "no_node", f"No node answers at {client.srv_name} after {timeout_s:.0f} s: start segment_node."
-        )
+        raise NodeFailed("no_node", f"No node answers at {service} after {timeout_s:.0f} s: start segment_node.")
     future = client.call_async(GetParameters.Request(names=names))
     if not peer.wait(future.done, timeout_s) or (answer := future.result()) is None:
-        raise NodeFailed("no_answer", f"{client.srv_name} gave no answer within {timeout_s:.0f} s.")
+        raise NodeFailed("no_answer", f"{service} gave no answer within {timeout_s:.0f} s.")
     values = (parameter_value_to_python(value) for value in answer.values)
     return with_settings(SegmentNodeConfig(), dict(zip(names, values, strict=True)))

@@ -134,7 +134,11 @@ class Peer:
 
     def wait_for_labels(self, stamp_ns: int, timeout_s: float) -> bool:
         """Wait for the labels of one stamp; return whether they came in time."""
-        return self.wait(lambda: stamp_ns in self._labelled, timeout_s)
+        return self.wait(lambda: self.is_labelled(stamp_ns), timeout_s)
+
+    def is_labelled(self, stamp_ns: int) -> bool:
+        """Return whether labels of this stamp have come."""
+        return stamp_ns in self._labelled
 
     def class_set(self, timeout_s: float) -> str:
         """Wait for the JSON of the node's class set and return it.

@@ -111,6 +111,7 @@ class Player:
         arrived: where the peer puts labels (CDR) and their stamp [ns].
         rate: times the recorded pace; 0 waits for the labels of each cloud before the next is sent.
         timeout_s: how long to wait for labels and class set [s].
+        settled: says whether the node has dealt with that many clouds: then there is nothing to wait for.
 
     Attributes:
         sent: stamps of the clouds sent, in order [ns].
@@ -120,11 +121,19 @@ class Player:
         NodeFailed: the node does not say its class set.
     """
 
-    def __init__(self, peer: Peer, out: BagWriter | None, arrived: Arrived, rate: float, timeout_s: float) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        out: BagWriter | None,
+        arrived: Arrived,
+        rate: float,
+        timeout_s: float,
+        settled: Callable[[int], bool] = lambda sent: False,
+    ) -> None:
         self.sent: list[int] = []
         self.class_set = peer.class_set(timeout_s)
         self._peer, self._out, self._arrived = peer, out, arrived
-        self._rate, self._timeout_s = rate, timeout_s
+        self._rate, self._timeout_s, self._settled = rate, timeout_s, settled
         self._recorded_ns: dict[int, int] = {}
         self._first_ns, self._start_s = 0, 0.0
 
@@ -140,13 +149,13 @@ class Player:
         self.sent.append(sent_stamp)
         self._recorded_ns[sent_stamp] = stamp_ns
         if not self._rate:
-            self._peer.wait_for_labels(sent_stamp, self._timeout_s)
+            self._wait_for_last(self._timeout_s)
         self._write_arrived()
 
     def finish(self, timeout_s: float) -> Replay:
         """Wait for the labels that are under way, at most `timeout_s` [s]; return what became of the clouds."""
         if self.sent and self._rate:
-            self._peer.wait_for_labels(self.sent[-1], timeout_s)
+            self._wait_for_last(timeout_s)
         self._write_arrived()
         stamps = [stamp for stamp, _ in self._peer.labels]
         seen = set(stamps)
@@ -159,6 +168,10 @@ class Player:
             latency_ms=self._peer.latencies_ms(),
             class_set=self.class_set,
         )
+
+    def _wait_for_last(self, timeout_s: float) -> None:
+        last, count = self.sent[-1], len(self.sent)
+        self._peer.wait(lambda: self._peer.is_labelled(last) or self._settled(count), timeout_s)
 
     def _wait_until(self, due_s: float) -> None:
         while (left_s := due_s - time.monotonic()) > 0:

@@ -384,6 +384,15 @@ def test_a_mismatch_of_qos_is_logged_with_topic_and_cure(start, listen, capfd):
     assert "`/points`" in seen
 
 
+def test_peers_that_fit_are_not_complained_of(pair, capfd):
+    _, listener = pair
+    before = len(listener.reports)
+    until(lambda: len(listener.reports) >= before + 3, "three more looks at the peers")
+    said = "".join(capfd.readouterr())
+    assert "asks for more" not in said
+    assert "offers less" not in said
+
+
 def test_a_subscriber_that_asks_for_too_much_is_logged(start, listen, capfd):
     start("-p", "labels.reliability:=best_effort")
     listener = listen(labels=False)
