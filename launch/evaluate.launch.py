@@ -18,7 +18,7 @@ ARGUMENTS = {
     "topic": ("", "its PointCloud2 topic; not needed where there is only one"),
     "rate": ("1.0", "times the recorded pace; 0 sends a cloud when the last one's labels have come"),
     "out": ("evaluation", "folder of report.json, report.html, evaluation.png and labels.mcap"),
-    "overwrite": ("false", "true replaces the report of an earlier run"),
+    "overwrite": ("false", "replace the report of an earlier run"),
     "config": ("", "file of node parameters; empty takes config/segment.yaml of the package"),
     "checkpoint": ("", "student weights (.safetensors)"),
     "class_set": ("", "name in config/classes or a path"),

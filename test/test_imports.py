@@ -57,7 +57,8 @@ FLOORS = (
         "labelling",
         "shard_report",
         "shard_sheet",
-    ),
+    )
+    + ("agreement", "report_folder"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")

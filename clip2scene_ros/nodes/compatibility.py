@@ -57,7 +57,7 @@ class QosWatch:
 
 
 def _stated(profile: QoSProfile) -> QoSProfile:
-    """Return a profile as the network tells it of an endpoint: durations that nobody chose are infinite there, not 0."""
+    """Return a profile as the network tells it of an endpoint: a duration that nobody chose is infinite, not 0."""
     return QoSProfile(
         history=profile.history,
         depth=profile.depth,

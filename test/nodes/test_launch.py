@@ -1,4 +1,4 @@
-"""segment.launch.py: its arguments as documented, and the real `ros2 launch` where it is installed.
+"""The launch files: their arguments as documented, and the real `ros2 launch` where it is installed.
 
 launch and launch_ros have no wheels: they come with a ROS 2 installation, or from source beside this package.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -21,34 +22,49 @@ import numpy as np
 import pytest
 import yaml
 from conftest import Listener, cloud, until
+from small_street import write_street
 
 PROJECT = Path(__file__).resolve().parents[2]
-LAUNCH_FILE = PROJECT / "launch" / "segment.launch.py"
+SEGMENT, EVALUATE = "segment.launch.py", "evaluate.launch.py"
 EXECUTABLE = Path("lib", "clip2scene_ros", "segment_node")
 
 
-def constant(name: str) -> Any:
-    """Return the value of a constant of the launch file, which may not be importable here."""
-    for statement in ast.parse(LAUNCH_FILE.read_text()).body:
+def constant(name: str, file: str = SEGMENT) -> Any:
+    """Return the value of a constant of a launch file, which may not be importable here."""
+    for statement in ast.parse((PROJECT / "launch" / file).read_text()).body:
         if isinstance(statement, ast.Assign) and [t.id for t in statement.targets if isinstance(t, ast.Name)] == [name]:
             return ast.literal_eval(statement.value)
-    raise AssertionError(f"{name} is not in {LAUNCH_FILE}")
+    raise AssertionError(f"{name} is not in {file}")
 
 
-def test_the_launch_file_compiles() -> None:
-    compile(LAUNCH_FILE.read_text(), str(LAUNCH_FILE), "exec")
+@pytest.mark.parametrize("file", [SEGMENT, EVALUATE])
+def test_the_launch_file_compiles(file: str) -> None:
+    compile((PROJECT / "launch" / file).read_text(), file, "exec")
 
 
-def test_the_arguments_are_the_documented_ones() -> None:
-    documented = re.findall(r"^\| `(\w+):=` \| (?:`([^`]*)` )?\|", (PROJECT / "docs" / "install.md").read_text(), re.M)
-    assert documented == [(name, default) for name, (default, _) in constant("ARGUMENTS").items()]
+@pytest.mark.parametrize(("file", "page"), [(SEGMENT, "install.md"), (EVALUATE, "replay.md")])
+def test_the_arguments_are_the_documented_ones(file: str, page: str) -> None:
+    documented = re.findall(r"^\| `(\w+):=` \| (?:`([^`]*)` )?\|", (PROJECT / "docs" / page).read_text(), re.M)
+    assert documented == [(name, default) for name, (default, _) in constant("ARGUMENTS", file).items()]
 
 
-def test_arguments_that_override_are_parameters_of_the_node() -> None:
+@pytest.mark.parametrize("file", [SEGMENT, EVALUATE])
+def test_arguments_that_override_are_parameters_of_the_node(file: str) -> None:
     from clip2scene_ros.config import SegmentNodeConfig, settings_of
 
-    assert set(constant("OVERRIDES").values()) <= {name for name, _, _ in settings_of(SegmentNodeConfig())}
-    assert set(constant("OVERRIDES")) <= set(constant("ARGUMENTS"))
+    assert set(constant("OVERRIDES", file).values()) <= {name for name, _, _ in settings_of(SegmentNodeConfig())}
+    assert set(constant("OVERRIDES", file)) <= set(constant("ARGUMENTS", file))
+
+
+def test_the_evaluation_has_the_defaults_and_words_of_its_parameters() -> None:
+    from clip2scene_ros.config import EvaluateNodeConfig, settings_of
+    from clip2scene_ros.nodes.tables import parameter_table
+
+    given = constant("ARGUMENTS", EVALUATE)
+    for name, value, field in settings_of(EvaluateNodeConfig()):
+        assert given[name] == (str(value).lower(), field.metadata["why"])
+    _, _, after = (PROJECT / "docs" / "replay.md").read_text().partition("<!-- parameters -->\n")
+    assert after.partition("<!-- /parameters -->")[0] == parameter_table(EvaluateNodeConfig())
 
 
 def test_the_bag_waits_for_words_that_the_node_says() -> None:
@@ -75,9 +91,9 @@ def prefix() -> Path:
 
 
 class Launched:
-    """A running `ros2 launch clip2scene_ros segment.launch.py`."""
+    """A running `ros2 launch clip2scene_ros FILE`."""
 
-    def __init__(self, prefix: Path, log: Path, arguments: list[str], path: str) -> None:
+    def __init__(self, prefix: Path, log: Path, file: str, arguments: list[str], path: str) -> None:
         self.log = log
         environment = {
             **os.environ,
@@ -86,9 +102,9 @@ class Launched:
             "PYTHONUNBUFFERED": "1",
         }
         ros2 = shutil.which("ros2")
-        command = [str(ros2), "launch", "clip2scene_ros", "segment.launch.py", *arguments]
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(command, env=environment, cwd="/", stdout=file, stderr=file)
+        command = [str(ros2), "launch", "clip2scene_ros", file, *arguments]
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(command, env=environment, cwd="/", stdout=out, stderr=out)
 
     def said(self, words: str) -> bool:
         if self.process.poll() is not None:
@@ -104,9 +120,9 @@ class Launched:
 def launch(prefix: Path, tmp_path: Path) -> Iterator[Callable[..., Launched]]:
     running: list[Launched] = []
 
-    def start(path: str = "", **arguments: str) -> Launched:
+    def start(path: str = "", file: str = SEGMENT, **arguments: str) -> Launched:
         given = [f"{name}:={value}" for name, value in arguments.items()]
-        running.append(Launched(prefix, tmp_path / "launch.log", given, path))
+        running.append(Launched(prefix, tmp_path / f"launch{len(running)}.log", file, given, path))
         return running[-1]
 
     yield start
@@ -230,3 +246,69 @@ def test_a_node_that_cannot_start_is_reported_with_its_reason(launch: Callable[.
     said = launched.log.read_text()
     assert "no_such.safetensors" in said
     assert "process has died" in said
+
+
+def test_two_vehicles_of_two_launches_do_not_mix(
+    launch: Callable[..., Launched], listen: Callable[..., Listener], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    near = tmp_path / "near.yaml"
+    near.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"segmenter": {"max_range_m": 10.0}}}}))
+    launch(namespace="red", topic="/red/roof", checkpoint=str(tiny_checkpoint), config=str(near))
+    launch(namespace="blue", topic="/blue/roof", checkpoint=str(tiny_checkpoint))
+    red, blue = (listen(f"/{name}/clip2scene_segment", f"/{name}/roof") for name in ("red", "blue"))
+    red.meet()
+    blue.meet()
+    for second in range(10, 16):  # the same stamps, other points
+        for listener, seed in ((red, second), (blue, 100 + second)):
+            before = len(listener.labels)
+            listener.send(cloud(second * 10**9, seed=seed))
+            until(lambda heard=listener, n=before: len(heard.labels) > n, f"labels at {second} s")
+    from clip2scene_ros.io.pointcloud import parse, unpack_labels
+
+    for listener, first_seed, range_m in ((red, 0, 10.0), (blue, 100, 80.0)):
+        assert listener.stamps() == [second * 10**9 for second in range(10, 16)]
+        for second, message in zip(range(10, 16), listener.labels, strict=True):
+            points, labels = unpack_labels(message)
+            np.testing.assert_array_equal(points, parse(cloud(0, seed=first_seed + second)).points)
+            far = np.linalg.norm(points, axis=1) > range_m
+            assert (labels.class_id[far] == 255).all()
+            assert far.any() == (range_m < 50)
+
+
+def test_a_bag_is_evaluated_through_the_live_node(
+    launch: Callable[..., Launched], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    bag, out = write_street(tmp_path / "street.mcap"), tmp_path / "report"
+    arguments = {"bagfile": str(bag), "checkpoint": str(tiny_checkpoint), "out": str(out), "rate": "0"}
+    launched = launch(file=EVALUATE, **arguments)
+    assert launched.process.wait(timeout=200) == 0, launched.log.read_text()
+    report = json.loads((out / "report.json").read_text())
+    assert report["frames"] == 6
+    assert [row[2] for row in report["tables"]["What must hold"]["rows"]] == ["yes"] * 5
+
+
+def test_an_evaluation_that_cannot_be_made_fails_the_launch(
+    launch: Callable[..., Launched], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    for arguments, said in (
+        ({"bagfile": "/no_such.mcap", "checkpoint": str(tiny_checkpoint)}, "/no_such.mcap"),
+        ({"bagfile": str(write_street(tmp_path / "a.mcap")), "checkpoint": "/no_such.safetensors"}, "/no_such.safe"),
+    ):
+        launched = launch(file=EVALUATE, out=str(tmp_path / "report"), **arguments)
+        assert launched.process.wait(timeout=200) == 1, launched.log.read_text()
+        assert said in launched.log.read_text()
+    assert not (tmp_path / "report").exists()
+
+
+def test_ctrl_c_leaves_the_report_of_what_there_was(
+    launch: Callable[..., Launched], listen: Callable[..., Listener], tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    bag, out = write_street(tmp_path / "street.mcap", clouds=400), tmp_path / "report"
+    listener = listen("/evaluate/clip2scene_segment", "/nobody/points")
+    launched = launch(file=EVALUATE, bagfile=str(bag), checkpoint=str(tiny_checkpoint), out=str(out))
+    until(lambda: launched.said("") and len(listener.stamps()) >= 3, "some scans are labelled", 100.0)
+    launched.process.send_signal(signal.SIGINT)
+    assert launched.process.wait(timeout=150) == 1
+    report = json.loads((out / "report.json").read_text())
+    assert 0 < report["frames"] < 400
+    assert [note for note in report["notes"] if note.startswith("PARTIAL")]

@@ -384,7 +384,7 @@ def test_a_mismatch_of_qos_is_logged_with_topic_and_cure(start, listen, capfd):
     assert "`/points`" in seen
 
 
-def test_peers_that_fit_are_not_complained_of(pair, capfd):
+def test_peers_that_fit_are_not_complained_of(capfd, pair):
     _, listener = pair
     before = len(listener.reports)
     until(lambda: len(listener.reports) >= before + 3, "three more looks at the peers")
