@@ -32,7 +32,7 @@ from clip2scene_ros.nodes.conversions import cloud_message
 from clip2scene_ros.nodes.transport import use_profile
 
 use_profile()
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 GREETING = "greeting"
 """Frame of the clouds with which a listener finds out that the node hears it."""
 NOTICE = "random weights, for tests, not for the road"
