@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 import queue
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from rclpy.utilities import remove_ros_args
 
@@ -45,6 +42,7 @@ from clip2scene_ros.nodes.parameters import declare, unknown_overrides
 from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import ros_arguments
 from clip2scene_ros.nodes.replay import Arrived, Player
+from clip2scene_ros.nodes.signals import Signals
 from clip2scene_ros.offline import LABELS, Evaluation, evaluate, has_truth, play_clouds, truth_frames
 from clip2scene_ros.report_folder import ReportFolder, check_free
 
@@ -60,55 +58,7 @@ LABELS_S = 30.0
 LAST_WORDS_S = 3.0
 """How long to wait for labels and counters after Ctrl-C, which may have ended the live node, too."""
 
-ECHO_S = 1.0
-"""`ros2 launch` and the terminal both send a signal for one Ctrl-C."""
-
 NO_TRUTH = "The bag has no ground truth: agreement with the offline run and latency only, no IoU."
-Item = TypeVar("Item")
-
-
-class Signals:
-    """SIGINT and SIGTERM, noted: a stage ends for them between two scans, and the report is written all the same."""
-
-    def __init__(self) -> None:
-        self._asked, self._answered, self._last_s = 0, 0, float("-inf")
-        self._kind: type[KeyboardInterrupt] = KeyboardInterrupt
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if time.monotonic() - self._last_s > ECHO_S:
-            self._asked += 1
-        self._last_s = time.monotonic()
-        self._kind = terminal.Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-    @property
-    def pending(self) -> bool:
-        """Return whether a signal waits for an answer."""
-        return self._asked > self._answered
-
-    @property
-    def exit_code(self) -> int:
-        """Return 0, or what a program ended by the last signal returns."""
-        codes = {True: terminal.TERMINATED, False: terminal.INTERRUPTED}
-        return codes[self._kind is terminal.Terminated] if self._asked else terminal.OK
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt where one waits."""
-        if self.pending:
-            raise self._kind
-
-    def answer(self) -> None:
-        """Take note that a stage has ended for it: only another one ends the next."""
-        self._answered = self._asked
-
-    def until_asked(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield items until a signal comes."""
-        for item in items:
-            yield item
-            if self.pending:
-                self.answer()
-                return
 
 
 @dataclass
@@ -145,6 +95,7 @@ class LiveEvaluation:
         self._folder = ReportFolder(Path(config.out), config.overwrite)
         self._labels = Path(config.out) / LABELS_BAG
         check_free(config.overwrite, self._labels)
+        self._cut = ""
         self.total = bag.topics[self._topic][1]
         if not self.total:
             raise BadBag("no_scans", f"{bag.path}: {self._topic} holds no cloud.")
@@ -196,31 +147,46 @@ class LiveEvaluation:
             new = counters.counts().since(before)
             return new.labelled + new.unlabelled == sent
 
+        def all_heard() -> bool:
+            return counters.counts().since(before).labelled == len(self._peer.labels)
+
         with BagWriter(self._labels, overwrite=self.config.overwrite) as out:
             player = Player(self._peer, out, self._arrived, self.config.rate, LABELS_S, settled)
             try:
                 for stamp_ns, data in play_clouds(self._bag, self._topic, None):
                     player.play(data, stamp_ns)
-                    self._signals.check()
-            except KeyboardInterrupt:
+                    self._check_played()
+            except (KeyboardInterrupt, NodeFailed) as end:
                 if not player.sent:
                     raise
-                self._signals.answer()
-                terminal.complain("interrupted: the report of what there was follows; once more to leave that as well.")
-            patience_s = LAST_WORDS_S if self._signals.exit_code else LABELS_S
-            player.finish(patience_s)
+                self._cut_short(str(end) if isinstance(end, NodeFailed) else "interrupted")
+            patience_s = LAST_WORDS_S if self._cut else LABELS_S
+            try:
+                self._peer.wait(lambda: settled(len(player.sent)) and all_heard(), patience_s)
+                player.finish(patience_s)
+            except KeyboardInterrupt:
+                self._cut_short("interrupted")
         if not self._peer.labels:
             raise NodeFailed("no_labels", f"The live node labelled none of {len(player.sent)} clouds; see its log.")
-        self._peer.wait(lambda: settled(len(player.sent)), patience_s)
         counts = counters.counts().since(before)
         delivered = [stamp for stamp, _ in self._peer.labels]
         return Played(player.sent, delivered, self._peer.latencies_ms(), counts)
 
+    def _check_played(self) -> None:
+        self._signals.check()
+        if not self._peer.is_heard():
+            raise NodeFailed("node_gone", f"the live node has ended: nobody subscribes to {self._peer.topic} any more")
+
+    def _cut_short(self, why: str) -> None:
+        self._signals.answer()
+        self._cut = why
+        terminal.complain(f"{why}; the report of what there was follows.")
+
     def _notes(self, core: Segmenter, played: Played, agreement: Agreement) -> list[str]:
         notes = [f"{core.card.notice}."]
-        if self._signals.exit_code:
+        if cut := self._cut or ("interrupted" if self._signals.exit_code else ""):
             compared = f"of {self.total} scans {len(played.sent)} were played and {agreement.compared} compared"
-            notes.append(f"PARTIAL: interrupted; {compared}.")
+            notes.append(f"PARTIAL: {cut}; {compared}.")
         if not has_truth(self._bag):
             notes.append(NO_TRUTH)
         pace = f"at {self.config.rate:g} times the recorded pace" if self.config.rate else "in lock-step"

@@ -102,6 +102,10 @@ class Peer:
         """Return the full name of the topic that the clouds go to."""
         return self._publisher.topic_name
 
+    def is_heard(self) -> bool:
+        """Return whether anybody subscribes to the clouds."""
+        return self._publisher.get_subscription_count() > 0
+
     def send(self, data: bytes) -> int:
         """Publish a serialised cloud; return its stamp [ns]."""
         stamp_ns = cdr_stamp_ns(data)
@@ -119,7 +123,7 @@ class Peer:
         Raises:
             NodeFailed: no labels within `timeout_s`.
         """
-        if not self.wait(lambda: self._publisher.get_subscription_count() > 0, timeout_s):
+        if not self.wait(self.is_heard, timeout_s):
             raise NodeFailed("no_node", f"No node subscribes to {self._publisher.topic_name} after {timeout_s:.0f} s.")
         end_s = time.monotonic() + timeout_s
         for greeting in itertools.count(1):

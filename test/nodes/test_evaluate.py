@@ -187,6 +187,24 @@ def test_ctrl_c_in_the_middle_writes_the_report_of_what_there_was(live, judge, l
     assert "PARTIAL" in capsys.readouterr().out
 
 
+def test_a_node_that_ends_in_the_middle_leaves_a_partial_report(judge, listen, tiny_checkpoint, tmp_path: Path):
+    listener: Listener = listen("/mortal/clip2scene_segment", "/nobody/points")
+    with start_node({**tiny(tiny_checkpoint), "diagnostics.period_s": 0.1}, namespace="mortal") as node:
+
+        def end() -> None:
+            until(lambda: sum(stamp >= START_NS for stamp in listener.stamps()) >= 3, "three scans are labelled")
+            node.stop()
+
+        ending = threading.Thread(target=end)
+        ending.start()
+        assert judge(write_street(tmp_path / "street.mcap", clouds=400), namespace="mortal", rate=1.0) == 1
+        ending.join()
+    report = report_in(tmp_path)
+    assert 3 <= report["frames"] <= counted(report)["sent"] < 400
+    assert [note for note in report["notes"] if note.startswith("PARTIAL: the live node has ended")]
+    assert verdicts(report)[0] == "NO"
+
+
 def test_a_signal_before_the_first_cloud_leaves_nothing(judge, tmp_path: Path, monkeypatch, capsys):
     """Nobody is there to play to; the wait ends at once and nothing is written."""
     start = evaluate.live_settings
