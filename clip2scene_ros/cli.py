@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
 from clip2scene_ros.errors import BadConfig
-from clip2scene_ros.report_folder import ReportFolder, check_free
+from clip2scene_ros.report_folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def demo(args: argparse.Namespace) -> int:
 
 def world(args: argparse.Namespace) -> int:
     """Write a drive of the synthetic world as a bag."""
-    _check_free(args, args.output)
+    check_free(args.overwrite, args.output)
     config = _world_config(args)
     try:
         _write_drive(args, args.output, args.overwrite, config)
@@ -98,7 +98,7 @@ def segment(args: argparse.Namespace) -> int:
 
     if args.out.resolve() == args.bag.resolve():
         raise BadConfig("output", f"{args.out} is the bag to label itself: choose another output.")
-    _check_free(args, args.out)
+    check_free(args.overwrite, args.out)
     writer, done = BagWriter(args.out, overwrite=args.overwrite), Labelling()
     with BagReader(args.bag) as bag:
         segmenter = _student(args)
@@ -143,7 +143,7 @@ def compare(args: argparse.Namespace) -> int:
     """Tell which of two checkpoints is better on a drive."""
     from clip2scene_ros.compare_command import compare_command
 
-    _check_folder(args, "report.json", "report.html")
+    check_folder(args.out, args.overwrite, "report.json", "report.html")
     return terminal.WORSE if compare_command(args) else terminal.OK
 
 
@@ -151,7 +151,7 @@ def label(args: argparse.Namespace) -> int:
     """Label a bag by what a teacher sees in its images, and write the page by which the labels can be judged."""
     from clip2scene_ros.label_command import label_command
 
-    _check_folder(args, "labels.mcap", "report.json", "report.html")
+    check_folder(args.out, args.overwrite, "labels.mcap", "report.json", "report.html")
     label_command(args)
     return terminal.OK
 
@@ -170,7 +170,7 @@ def inspect(args: argparse.Namespace) -> int:
     from clip2scene_ros.shard_sheet import write_sheet
 
     if args.out is not None:
-        _check_free(args, args.out)
+        check_free(args.overwrite, args.out)
     found = survey(args.file)
     say(describe_survey(found))
     if args.out is not None:
@@ -192,7 +192,7 @@ def export(args: argparse.Namespace) -> int:
         )
     if args.out.resolve() == args.file.resolve():
         raise BadConfig("output", f"{args.out} is the file to read itself: choose another output.")
-    _check_free(args, args.out)
+    check_free(args.overwrite, args.out)
     if args.layout == "torchsparse":
         account = export_torchsparse(args.file, args.out)
     else:
@@ -221,16 +221,6 @@ def train_clip(args: argparse.Namespace) -> int:
     from clip2scene_training import clip_options
 
     return clip_options.main(args.rest)
-
-
-def _check_folder(args: argparse.Namespace, *names: str) -> None:
-    if args.out.exists() and not args.out.is_dir():
-        raise BadConfig("output", f"{args.out} is a file: expected a folder for the results (--out DIR).")
-    _check_free(args, *(args.out / name for name in names))
-
-
-def _check_free(args: argparse.Namespace, *paths: Path) -> None:
-    check_free(args.overwrite, *paths)
 
 
 def _student(args: argparse.Namespace) -> Segmenter:

@@ -23,6 +23,13 @@ def check_free(overwrite: bool, *paths: Path) -> None:
             )
 
 
+def check_folder(path: Path, overwrite: bool, *names: str) -> None:
+    """Raise BadConfig where a folder for results is a file, or holds files of these names that may not be replaced."""
+    if path.exists() and not path.is_dir():
+        raise BadConfig("output", f"{path} is a file: expected a folder for the results (--out DIR).")
+    check_free(overwrite, *(path / name for name in names))
+
+
 class ReportFolder:
     """Where an evaluation is written.
 
@@ -38,10 +45,9 @@ class ReportFolder:
     """
 
     def __init__(self, path: Path, overwrite: bool) -> None:
-        if path.exists() and not path.is_dir():
-            raise BadConfig("output", f"{path} is a file: expected a folder for the report (--out DIR).")
-        self.report, self.page, self.picture = (path / n for n in ("report.json", "report.html", "evaluation.png"))
-        check_free(overwrite, self.report, self.page, self.picture)
+        names = ("report.json", "report.html", "evaluation.png")
+        check_folder(path, overwrite, *names)
+        self.report, self.page, self.picture = (path / name for name in names)
 
     def write(self, result: Evaluation, report: Report, title: str, notice: str) -> list[Path]:
         """Write the files and return them; without a scan that has ground truth there is no picture."""
