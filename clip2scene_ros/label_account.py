@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 
-from clip2scene_ros.alignment import yaw_scores
+from clip2scene_ros.alignment import turned_scores
+from clip2scene_ros.alignment_fit import ANGLES_DEG, CameraFit
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.frame import UNKNOWN, Array, Frame
 from clip2scene_ros.geometry import compose, invert, project, transform, visible
-from clip2scene_ros.label_fit import YAW_DEG, CameraFit
 from clip2scene_ros.metrics import confusion
 from clip2scene_ros.teacher.ground import LYING_M, STANDING_M, heights
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
@@ -206,8 +206,8 @@ class Account:
             self._before = now
 
     def _align(self, frame: Frame, points: Array) -> None:
-        placed = replace(frame, scan=replace(frame.scan, points=points))
-        for view, scores in zip(frame.views, yaw_scores(placed, np.radians(YAW_DEG)), strict=True):
+        found = turned_scores(replace(frame.scan, points=points), frame.views, np.radians(ANGLES_DEG))
+        for view, scores in zip(frame.views, found, strict=True):
             self.fits.setdefault(view.name, CameraFit()).add(scores)
 
     @property

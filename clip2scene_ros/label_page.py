@@ -7,14 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from clip2scene_ros.drawing import legible
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.label_account import Account, Example
 from clip2scene_ros.label_pictures import birds, shots
-from clip2scene_ros.report_charts import bars, chart
+from clip2scene_ros.report_alignment import alignment_section
+from clip2scene_ros.report_charts import bars
 from clip2scene_ros.report_page import DASH, document, fact_table, figure, percent, section, wide
 from clip2scene_ros.report_style import PICTURES
 
@@ -108,27 +107,7 @@ def _truth(score: Report | None) -> str:
 
 
 def _calibration(report: Report) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(fit["verdict"])}</td>'
-        f'<td class="n">{_degrees(fit["best_deg"])}</td><td class="n">{percent(fit["lead"])} %</td>'
-        f'<td class="n soft">{fit["frames"]}</td></tr>'
-        for name, fit in report["alignment"].items()
-    )
-    head = (
-        '<tr><th>camera</th><th>verdict</th><th class="n">best yaw</th><th class="n">lead</th><th class="n">scans</th>'
-    )
-    table = wide(f'<table class="grid"><thead>{head}</tr></thead><tbody>{rows}</tbody></table>')
-    lines = {name: fit["curve"] for name, fit in report["alignment"].items() if fit["curve"]}
-    plot = chart(
-        "Alignment score when the LiDAR is turned about its z axis; 0 is the given calibration",
-        {"x": "yaw [deg]", "y": "score", "lines": lines},
-    )
-    why = (
-        "How well edges of depth in the scan lie on edges of brightness in the image (0 to 1; compare along a line "
-        "only). A peak at 0 fits; one beside it says by how much the yaw is off; a line without a peak says nothing. "
-        "Only yaw is tried: height, pitch and roll show in the pictures."
-    )
-    return section("Calibration", why, table, f'<div class="charts">{plot}</div>')
+    return alignment_section("Calibration", report["alignment"])
 
 
 def _pictures(account: Account) -> str:
@@ -191,10 +170,6 @@ def _facts(report: Report) -> str:
 def _colour(account: Account, class_id: int) -> str:
     palette: Array = legible(account.class_set.palette)
     return "#" + "".join(f"{int(value):02x}" for value in palette[min(class_id, UNKNOWN)])
-
-
-def _degrees(value: float | None) -> str:
-    return DASH if value is None or np.isnan(value) else f"{round(value, 1) + 0.0:+.1f}\N{DEGREE SIGN}"
 
 
 def _with_unit(value: float | None) -> str:

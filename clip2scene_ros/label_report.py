@@ -11,10 +11,10 @@ import numpy as np
 
 from clip2scene_ros import __version__
 from clip2scene_ros.label_account import Account, share
-from clip2scene_ros.label_fit import YAW_DEG, CameraFit
 from clip2scene_ros.label_verdict import conclusion, findings
 from clip2scene_ros.metrics import accuracy, mean_iou
 from clip2scene_ros.report import hardware
+from clip2scene_ros.report_alignment import alignment_entry
 from clip2scene_ros.report_format import ious, number, plain
 from clip2scene_ros.student.checkpoint import current_versions
 from clip2scene_ros.teacher.teachers import Teacher
@@ -65,7 +65,7 @@ def build_label_report(
         "ground_told": number(account.ground_told),
         "absorbed_pixels": _rounded(share(account.pixels.winners[-1], account.pixels.total)),
         "classes": _classes(account),
-        "alignment": {name: _fit(fit) for name, fit in sorted(account.fits.items())},
+        "alignment": {name: alignment_entry(fit.judge()) for name, fit in sorted(account.fits.items())},
         "score": _score(account),
         "left_out": dict(account.left_out),
         "data_sha256": data_sha256,
@@ -85,16 +85,6 @@ def _classes(account: Account) -> dict[str, Any]:
             "confidence": _rounded(share(account.confidence[i], account.points[i])),
         }
         for i, name in enumerate(account.class_set.names)
-    }
-
-
-def _fit(fit: CameraFit) -> dict[str, Any]:
-    return {
-        "verdict": fit.in_words(),
-        "best_deg": number(fit.best_deg, 2),
-        "lead": number(fit.lead),
-        "frames": len(fit.scores),
-        "curve": [[float(x), number(float(y))] for x, y in zip(YAW_DEG, fit.curve, strict=False)],
     }
 
 

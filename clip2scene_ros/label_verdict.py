@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clip2scene_ros.alignment_fit import FITS, SLIPPED, UNKNOWN
 from clip2scene_ros.label_account import Account, share
 
 GOOD, LOOK, BAD = "good", "look", "bad"
@@ -65,24 +66,24 @@ def conclusion(found: list[Finding]) -> str:
 
 def _calibration(account: Account) -> Finding:
     sentences, state = [], GOOD
-    verdicts = {name: fit.verdict for name, fit in account.fits.items()}
-    off = [name for name, verdict in verdicts.items() if verdict == "off"]
-    unknown = [name for name, verdict in verdicts.items() if verdict == "cannot tell"]
+    verdicts = {name: fit.judge() for name, fit in account.fits.items()}
+    off = [name for name, verdict in verdicts.items() if verdict.state == SLIPPED]
+    unknown = [name for name, verdict in verdicts.items() if verdict.state == UNKNOWN]
     if off:
         state = BAD
-        each = "; ".join(f"{name} is {account.fits[name].in_words()}" for name in off)
+        each = "; ".join(f"{name} is {verdicts[name].in_words()}" for name in off)
         sentences.append(f"{each}. Turned by that, the images fit the scan better.")
     if unknown:
         state = state if off else LOOK
         sentences.append(
-            f"The score cannot tell for {', '.join(unknown)}: too few edges of depth in view, or a best yaw that does "
-            "not stand out. Look at the points on the pictures: poles and cars' outlines show it at once."
+            f"The score cannot tell for {', '.join(unknown)}: too few views, or too few edges of depth in "
+            "them. Look at the points on the pictures: poles and cars' outlines show it at once."
         )
     if not off and not unknown and verdicts:
-        sentences.append("Every camera's score is best within 0.5\N{DEGREE SIGN} of the given yaw.")
+        sentences.append("Every camera fits best as calibrated: turned by a degree about any axis, it scores worse.")
     if (leak := _leak(account)) and (off or unknown):
         state = LOOK if state == GOOD else state
-        sentences.append(f"{leak}: a wrong pitch or stamp does that, too.")
+        sentences.append(f"{leak}: a wrong calibration or stamp does that, too.")
     agree = share(account.evidence.cameras_agree, account.evidence.cameras_compared)
     if agree is not None and agree < MIN_CAMERAS_AGREE and off:
         sentences.append(f"Where two cameras see a point they agree on {100 * agree:.0f} % only.")
@@ -154,7 +155,7 @@ def _teacher(account: Account, notice: str) -> Finding:
         )
     elif not math.isnan(told):
         sentences.append(f"Knowing a point's label tells {100 * told:.0f} % of whether it lies on the ground.")
-    if (leak := _leak(account)) and all(fit.verdict == "fits" for fit in account.fits.values()):
+    if (leak := _leak(account)) and all(fit.judge().state == FITS for fit in account.fits.values()):
         state = LOOK if state == GOOD else state
         sentences.append(f"{leak}, though the calibration fits: it sees sky where things stand.")
     pixels, classes = account.pixels, len(account.class_set)

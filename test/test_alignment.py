@@ -5,57 +5,87 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2scene_ros.alignment import alignment_score, depth_edges, yaw_scores
-from clip2scene_ros.frame import CameraModel, Frame, Scan, View
+from clip2scene_ros.alignment import AXES, EdgePair, alignment_score, depth_edges, turned, turned_scores
+from clip2scene_ros.frame import CameraModel, Scan, View
 
 CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 CAMERA = CameraModel(800, 450, np.array([[640.0, 0, 399.5], [0, 640, 224.5], [0, 0, 1]]))
-POLES_RAD = np.radians([-20.0, -6.5, 3.0, 17.0])
-POLE_HALF_RAD = np.radians(1.0)
+BALLS_DEG = np.array([[-22, 4], [-14, -5], [-8, 6], [-2, -1], [5, -6], [10, 4], [17, -2], [24, 6]], dtype=float)
+BALL_DEG = 2.6
 
 
-def on_pole(azimuth: np.ndarray) -> np.ndarray:
-    return (np.abs(azimuth[:, None] - POLES_RAD) < POLE_HALF_RAD).any(axis=1)
+def on_ball(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
+    """Return where directions [deg] meet one of the balls."""
+    away = np.stack([azimuth, elevation], -1)[..., None, :] - BALLS_DEG
+    return (np.hypot(away[..., 0], away[..., 1]) < BALL_DEG).any(axis=-1)
 
 
-def scan_of_poles(yaw_error_rad: float = 0.0) -> Scan:
-    """Four poles at 10 m before a wall at 30 m, seen by a LiDAR that is turned by an error."""
-    azimuth, elevation = np.meshgrid(np.radians(np.arange(-35, 35, 0.2)), np.radians(np.arange(-10, 10, 1.0)))
-    ring = np.repeat(np.arange(20), azimuth.shape[1]).astype(np.uint16)
+def scan_of_balls() -> Scan:
+    """Balls at 10 m before a wall at 30 m."""
+    azimuth, elevation = np.meshgrid(np.arange(-35, 35, 0.2), np.arange(-10, 10, 0.5))
+    ring = np.repeat(np.arange(40), azimuth.shape[1]).astype(np.uint16)
     azimuth, elevation = azimuth.ravel(), elevation.ravel()
-    distance = np.where(on_pole(azimuth), 10.0, 30.0) / np.cos(elevation)
-    seen = azimuth - yaw_error_rad
-    points = np.stack([np.cos(elevation) * np.cos(seen), np.cos(elevation) * np.sin(seen), np.sin(elevation)], axis=1)
-    return Scan((points * distance[:, None]).astype(np.float32), np.zeros(len(points), np.float32), ring=ring)
+    distance = np.where(on_ball(azimuth, elevation), 10.0, 30.0)
+    a, e = np.radians(azimuth), np.radians(elevation)
+    points = np.stack([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)], axis=1) * distance[:, None]
+    return Scan(points.astype(np.float32), np.zeros(len(points), np.float32), ring=ring)
 
 
-def view_of_poles() -> View:
-    azimuth = np.arctan2(-(np.arange(800) - 399.5), 640.0)
-    row = np.where(on_pole(azimuth), 40, 200).astype(np.uint8)
-    return View("cam_front", np.repeat(np.tile(row, (450, 1))[:, :, None], 3, axis=2), CAMERA, CAMERA_FROM_LIDAR)
+def view_of_balls(axis: str = "yaw", turned_deg: float = 0.0) -> View:
+    """What a camera sees that is turned by so much from the calibration that comes with it."""
+    x, y = np.meshgrid((np.arange(800) - 399.5) / 640, (np.arange(450) - 224.5) / 640)
+    azimuth, elevation = np.degrees(np.arctan2(-x, 1.0)), np.degrees(np.arctan2(-y, np.hypot(x, 1.0)))
+    gray = np.where(on_ball(azimuth, elevation), 40, 200).astype(np.uint8)
+    calibrated = turned(axis, np.radians(-turned_deg)) @ CAMERA_FROM_LIDAR
+    return View("cam_front", np.repeat(gray[:, :, None], 3, axis=2), CAMERA, calibrated)
 
 
+@pytest.mark.parametrize("axis", AXES)
 @pytest.mark.parametrize("error_deg", [0.0, 0.5, -1.2])
-def test_score_peaks_at_the_yaw_that_undoes_the_error(error_deg: float) -> None:
+def test_score_peaks_at_the_turn_that_undoes_the_error(axis: str, error_deg: float) -> None:
     angles = np.radians(np.arange(-2, 2.01, 0.1))
-    frame = Frame(scan_of_poles(np.radians(error_deg)), (view_of_poles(),))
-    scores = yaw_scores(frame, angles)
-    assert scores.shape == (1, 41)
-    assert np.degrees(angles[scores[0].argmax()]) == pytest.approx(error_deg, abs=0.11)
-    assert scores[0].max() > 0.8
+    scores = turned_scores(scan_of_balls(), [view_of_balls(axis, error_deg)], angles)
+    assert scores.shape == (1, 3, 41)
+    mine = scores[0, AXES.index(axis)]
+    assert np.degrees(angles[mine.argmax()]) == pytest.approx(error_deg, abs=0.11)
+    assert mine.max() > 0.75
+
+
+def test_turned_scores_are_the_scores_of_turned_cameras() -> None:
+    angles = np.radians([-2.0, 0.0, 1.0])
+    pair = EdgePair(depth_edges(scan_of_balls()), view_of_balls())
+    scores = pair.turned_scores(angles)
+    for row, axis in enumerate(AXES):
+        for column, angle in enumerate(angles):
+            assert scores[row, column] == pytest.approx(pair.score(turned(axis, angle) @ CAMERA_FROM_LIDAR))
+
+
+def test_a_turned_camera_sees_what_is_ahead_on_the_other_side() -> None:
+    """Signs as on a vehicle: a camera turned left sees what is ahead on the right, one turned down sees it higher."""
+    ahead, above = np.array([0.0, 0.0, 1.0]), np.array([0.0, -1.0, 1.0])
+    assert (turned("yaw", 0.1)[:3, :3] @ ahead)[0] > 0
+    assert (turned("pitch", 0.1)[:3, :3] @ ahead)[1] < 0
+    leaning_right = turned("roll", 0.1)[:3, :3] @ above
+    assert leaning_right[0] < 0
+    assert leaning_right[2] == 1.0
+    for axis in AXES:
+        np.testing.assert_allclose(turned(axis, 0.3) @ turned(axis, -0.3), np.eye(4), atol=1e-15)
+        assert np.linalg.det(turned(axis, 0.3)) == pytest.approx(1.0)
 
 
 def test_half_a_degree_costs_a_fifth_of_the_score() -> None:
-    right = alignment_score(scan_of_poles(), view_of_poles())
-    wrong = alignment_score(scan_of_poles(np.radians(0.5)), view_of_poles())
+    right = alignment_score(scan_of_balls(), view_of_balls())
+    wrong = alignment_score(scan_of_balls(), view_of_balls("yaw", 0.5))
     assert wrong < 0.8 * right
 
 
 def test_depth_edges_are_the_near_side_of_the_steps_whatever_the_order_of_points() -> None:
-    scan = scan_of_poles()
+    scan = scan_of_balls()
     points, weight = depth_edges(scan)
-    assert len(points) == 20 * 4 * 2  # two sides of four poles in each of twenty rings
-    np.testing.assert_allclose(np.linalg.norm(points[:, :2], axis=1), 10.0, atol=1e-4)
+    rings = np.arange(-10, 10, 0.5)[:, None]
+    crossed = int((np.abs(rings - BALLS_DEG[:, 1]) < BALL_DEG).sum())
+    assert 1.8 * crossed < len(points) <= 2 * crossed  # two sides of each ball in each ring, one point at its very top
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 10.0, atol=1e-4)
     np.testing.assert_allclose(weight, np.sqrt(5.0))
     assert scan.ring is not None
     shuffle = np.random.default_rng(0).permutation(len(scan))
@@ -65,13 +95,29 @@ def test_depth_edges_are_the_near_side_of_the_steps_whatever_the_order_of_points
     np.testing.assert_array_equal(depth_edges(in_order)[0], points)
 
 
+def test_an_edge_fades_by_a_share_each_pixel_until_its_reach() -> None:
+    """Against the definition, one pixel at a time."""
+    from clip2scene_ros.alignment import DECAY, SHIFTS_PX, edge_field
+
+    rng = np.random.default_rng(3)
+    image = np.full((3, 90, 3), 90, np.uint8)
+    image[:, 40:] = 200
+    image[:, 70:] = rng.integers(0, 255)
+    field = edge_field(image)
+    for column in range(30, 40):
+        assert field[1, column] == pytest.approx(max(DECAY ** (39 - column), field[1, 39] * DECAY ** (39 - column)))
+    assert sum(SHIFTS_PX) == 12
+    assert field[1, 39 - 13] == 0.0
+
+
 def test_where_there_is_nothing_to_compare_the_score_is_nan() -> None:
     nowhere = Scan(np.full((5, 3), np.nan, np.float32), np.zeros(5, np.float32))
-    assert np.isnan(alignment_score(nowhere, view_of_poles()))
-    assert np.isnan(alignment_score(Scan(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)), view_of_poles()))
+    assert np.isnan(alignment_score(nowhere, view_of_balls()))
+    assert np.isnan(alignment_score(Scan(np.zeros((0, 3), np.float32), np.zeros(0, np.float32)), view_of_balls()))
+    assert turned_scores(nowhere, [], np.zeros(3)).shape == (0, 3, 3)
 
 
 def test_an_image_without_edges_scores_nothing() -> None:
-    view = view_of_poles()
+    view = view_of_balls()
     plain = View("cam", np.full_like(view.image, 90), CAMERA, CAMERA_FROM_LIDAR)
-    assert alignment_score(scan_of_poles(), plain) == 0.0
+    assert alignment_score(scan_of_balls(), plain) == 0.0

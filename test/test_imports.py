@@ -32,7 +32,8 @@ FLOORS = (
         "words",
     )
     + ("terminal", "arguments", "compare_arguments", "label_arguments"),
-    ("geometry", "alignment", "student", "synchronizer", "camera_stream", "sync_sets", "drawing"),
+    ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
+    + ("calibration_watch",),
     ("io", "render", "teacher"),
     (
         "compare_account",
@@ -46,10 +47,10 @@ FLOORS = (
         "compare_words",
     )
     + ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
+    + ("report_alignment",)
     + (
         "label_account",
         "label_command",
-        "label_fit",
         "label_page",
         "label_pictures",
         "label_report",

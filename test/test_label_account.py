@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_alignment import scan_of_poles, view_of_poles
+from test_alignment_fit import fit_of_balls
 
-from clip2scene_ros.alignment import yaw_scores
+from clip2scene_ros.alignment_fit import CameraFit
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.frame import UNKNOWN, CameraModel, Frame, PseudoLabels, Scan, View
 from clip2scene_ros.label_account import GRID_PX, Account, Evenly, Example, Pixels, agreement
-from clip2scene_ros.label_fit import YAW_DEG, CameraFit
 from clip2scene_ros.label_verdict import BAD, GOOD, LOOK, conclusion, findings
 from clip2scene_ros.teacher.external import LabelImage
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
@@ -90,47 +88,8 @@ def test_images_smaller_than_the_grid_count_nothing() -> None:
 # ---- calibration
 
 
-@cache
-def scores_of(error_deg: float) -> np.ndarray:
-    return yaw_scores(Frame(scan_of_poles(np.radians(error_deg)), (view_of_poles(),)), np.radians(YAW_DEG))[0]
-
-
 def fit_of(frames: int, error_deg: float = 0.0) -> CameraFit:
-    return CameraFit([scores_of(error_deg)] * frames)
-
-
-@pytest.mark.parametrize(
-    ("error_deg", "verdict", "words"),
-    [
-        (0.0, "fits", "fits"),
-        (0.3, "fits", "fits"),
-        (1.2, "off", "off by about 1."),
-        (-2.1, "off", "off by about 2."),
-        (3.2, "off", "off by at least 3.0"),
-    ],
-)
-def test_the_verdict_knows_a_wrong_yaw(error_deg: float, verdict: str, words: str) -> None:
-    fit = fit_of(1, error_deg)
-    assert fit.verdict == verdict
-    assert words in fit.in_words()
-    if abs(error_deg) < 3:
-        assert fit.best_deg == pytest.approx(error_deg, abs=0.13)
-
-
-def test_scores_by_chance_and_none_at_all_cannot_tell() -> None:
-    rng = np.random.default_rng(1)
-    noise = CameraFit()
-    for _ in range(8):
-        noise.add(0.4 + 0.01 * rng.standard_normal(len(YAW_DEG)))
-    assert noise.verdict == "cannot tell"
-    fickle = CameraFit()  # in one frame of eight a chance peak far higher than all else
-    for number in range(8):
-        fickle.add(0.4 + 0.01 * rng.standard_normal(len(YAW_DEG)) + (YAW_DEG == 2.0) * 0.4 * (number == 3))
-    assert fickle.verdict == "cannot tell"
-    nothing = CameraFit()
-    nothing.add(np.full(len(YAW_DEG), np.nan))
-    assert nothing.verdict == nothing.in_words() == "cannot tell"
-    assert np.isnan(nothing.best_deg)
+    return fit_of_balls(frames, "yaw", error_deg)
 
 
 # ---- sweeps
@@ -218,7 +177,7 @@ def test_a_wrong_yaw_is_told_first_whatever_else_is_wrong() -> None:
     account.ground[:] = 10
     found = findings(account, "")
     assert (found[0].state, found[2].state) == (BAD, BAD)
-    assert "cam_left is off by about 1." in found[0].sentences[0]
+    assert "cam_left is turned by about 1." in found[0].sentences[0]
     assert conclusion(found).startswith("Calibration first")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clip2scene_ros.alignment import yaw_scores
+from clip2scene_ros.alignment import turned_scores
 from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.frame import Frame, Segmentation
 from clip2scene_ros.geometry import project
@@ -112,7 +112,7 @@ def test_visible_boxes_contain_their_own_points_projections(frame: Frame, info: 
 
 def test_alignment_finds_a_yaw_error_of_half_a_degree(frame: Frame) -> None:
     angles = np.radians(np.arange(-20, 21) / 10)
-    scores = yaw_scores(frame, angles)
+    scores = turned_scores(frame.scan, frame.views, angles)[:, 0]
     together = scores.mean(axis=0)
     right, wrong = together[20], together[[15, 25]]
     assert abs(np.degrees(angles[together.argmax()])) <= 0.1
