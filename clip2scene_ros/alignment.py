@@ -157,7 +157,7 @@ def edge_field(image: Array) -> NDArray[np.float32]:
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     gray = Image.fromarray(image).convert("L").resize((width, height), Image.Resampling.BOX)
     brightness = np.asarray(gray, dtype=np.float32)
-    field = np.zeros_like(brightness)
+    field: NDArray[np.float32] = np.zeros_like(brightness)
     field[:, 1:-1] = np.abs(brightness[:, 2:] - brightness[:, :-2])
     field[1:-1] = (field[:-2] + 2.0 * field[1:-1] + field[2:]) / 4.0
     field = np.minimum(field / max(float(np.percentile(field, STRONG_PERCENTILE)), 1.0), np.float32(1.0))

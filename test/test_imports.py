@@ -33,7 +33,7 @@ FLOORS = (
     )
     + ("terminal", "arguments", "compare_arguments", "label_arguments"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
-    + ("calibration_watch",),
+    + ("calibration_watch", "transform_tree", "pose_buffer"),
     ("io", "render", "teacher"),
     (
         "compare_account",

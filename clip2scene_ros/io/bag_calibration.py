@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from clip2scene_ros.geometry import Trajectory, invert, pose_from_quaternion
 from clip2scene_ros.io.bag_messages import Message
 from clip2scene_ros.io.calibration import camera_from_info
 from clip2scene_ros.io.stamps import stamp_of
+from clip2scene_ros.transform_tree import TransformTree, frame_name
 
 TF_STATIC = "/tf_static"
 
@@ -28,7 +28,7 @@ class RigCalibration:
 
     def __init__(self) -> None:
         self.cameras: dict[str, tuple[CameraModel, str]] = {}
-        self._edges: dict[str, dict[str, Array]] = {}
+        self._tree = TransformTree()
         self._stamps: list[int] = []
         self._poses: list[Array] = []
         self._base = ""
@@ -38,20 +38,17 @@ class RigCalibration:
     def add_transforms(self, message: Message) -> None:
         """Take in a tf2_msgs/TFMessage; a transform that is none (NaN, zero quaternion) is left out with a warning."""
         for stamped in message.transforms:
-            parent, child = _frame_name(stamped.header.frame_id), _frame_name(stamped.child_frame_id)
+            parent, child = frame_name(stamped.header.frame_id), frame_name(stamped.child_frame_id)
             move, turn = stamped.transform.translation, stamped.transform.rotation
             try:
-                parent_from_child = pose_from_quaternion((move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
+                self._tree.add_quaternion(parent, child, (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
             except BadCalibration as error:
                 self.warn_once(f"Transform {parent} -> {child} is left out: {error}")
-                continue
-            self._edges.setdefault(parent, {})[child] = parent_from_child
-            self._edges.setdefault(child, {})[parent] = invert(parent_from_child)
 
     def add_camera(self, image_topic: str, message: Message) -> None:
         """Take in the camera_info of an image topic; what cannot be a camera is left out with a warning."""
         try:
-            self.cameras[image_topic] = (camera_from_info(message), _frame_name(message.header.frame_id))
+            self.cameras[image_topic] = (camera_from_info(message), frame_name(message.header.frame_id))
         except BadCalibration as error:
             self.warn_once(f"Camera {image_topic} is left out, its camera_info cannot be right: {error}")
 
@@ -67,7 +64,7 @@ class RigCalibration:
         if not self._stamps or stamp_ns > self._stamps[-1]:  # a repeated or late stamp says nothing new
             self._stamps.append(stamp_ns)
             self._poses.append(pose)
-            self._base = _frame_name(message.child_frame_id)
+            self._base = frame_name(message.child_frame_id)
 
     def warn_once(self, text: str) -> None:
         """Log a warning that was not logged before."""
@@ -77,17 +74,7 @@ class RigCalibration:
 
     def static(self, target: str, source: str) -> Array | None:
         """Return the (4, 4) static transform target_from_source, or None where no chain connects the two."""
-        found: dict[str, Array] = {_frame_name(source): np.eye(4)}
-        queue = deque(found)
-        while queue:
-            frame = queue.popleft()
-            if frame == _frame_name(target):
-                return found[frame]
-            for neighbour, frame_from_neighbour in self._edges.get(frame, {}).items():
-                if neighbour not in found:
-                    found[neighbour] = invert(frame_from_neighbour) @ found[frame]
-                    queue.append(neighbour)
-        return None
+        return self._tree.lookup(target, source) if self._tree.joins(target, source) else None
 
     def world_from_lidar(self, scan: Scan) -> Array | None:
         """Return the (4, 4) pose of the scan, or None when odometry or the transform from its base is missing."""
@@ -136,7 +123,3 @@ class RigCalibration:
             return self._way.at(stamp_ns)
         except ValueError:  # outside of what was recorded
             return None
-
-
-def _frame_name(name: str) -> str:
-    return name.lstrip("/")  # ROS 1 names had a leading slash; converted bags still do
