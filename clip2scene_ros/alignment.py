@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from clip2scene_ros.frame import Array, Scan, View
+from clip2scene_ros.frame import Array, CameraModel, Scan, View
 from clip2scene_ros.geometry import project, transform
 
 MIN_JUMP_M = 1.0
@@ -29,6 +29,8 @@ SHIFTS_PX = (1, 2, 4, 5)
 DECAY = 0.7
 """What is left of an edge one pixel beside it: 1.4 % at the end of the reach."""
 STRONG_PERCENTILE = 95.0
+LENS_MARGIN = 1.3
+"""A lens sees so much further, at most, than a pinhole of its focal length."""
 MIN_POINTS = 20
 """Fewer depth edges in a view say nothing."""
 
@@ -66,40 +68,34 @@ class EdgePair:
         self._view = view
         self._field = edge_field(view.image)
 
-    def score(self, camera_from_lidar: Array | None = None) -> float:
+    def score(self, camera_from_lidar: Array | None = None, camera: CameraModel | None = None) -> float:
         """Return how strong, on average, the image's vertical edges are where the scan has edges of depth.
 
         Args:
             camera_from_lidar: (4, 4); the view's own by default.
+            camera: the view's own by default.
 
         Returns:
             0 (no edge anywhere near) to 1 (every depth edge on a strong image edge); NaN where hardly any depth edge
             is in view. Only scores of the same scan and image can be compared.
         """
         given = self._view.camera_from_lidar if camera_from_lidar is None else camera_from_lidar
-        return float(self._scores(transform(given, self._points)[None], self._weight)[0])
+        return float(self._scores(transform(given, self._points)[None], self._weight, camera or self._view.camera)[0])
 
-    def turned_scores(self, angles_rad: Array, camera_from_lidar: Array | None = None) -> Array:
+    def turned_scores(
+        self, angles_rad: Array, camera_from_lidar: Array | None = None, camera: CameraModel | None = None
+    ) -> Array:
         """Return (3, A) float64 scores with the camera turned about each of `AXES` by each of (A,) angles [rad]."""
         given = self._view.camera_from_lidar if camera_from_lidar is None else camera_from_lidar
-        local, weight = self._around(transform(given, self._points), float(np.abs(angles_rad).max()))
+        model = camera or self._view.camera
+        near = _near_view(transform(given, self._points), model, float(np.abs(angles_rad).max()))
+        local, weight = transform(given, self._points[near]), self._weight[near]
         turns = np.array([[turned(axis, float(angle))[:3, :3] for angle in angles_rad] for axis in AXES])
-        return np.stack([self._scores(np.matmul(local, some.transpose(0, 2, 1)), weight) for some in turns])
+        return np.stack([self._scores(np.matmul(local, some.transpose(0, 2, 1)), weight, model) for some in turns])
 
-    def _around(self, local: Array, margin_rad: float) -> tuple[Array, Array]:
-        """Return the points, and their weights, that a turn by so much may bring into view."""
-        camera = self._view.camera
-        corners = np.array([[u, v] for u in (0, camera.width) for v in (0, camera.height)]) - camera.matrix[:2, 2]
-        widest = math.atan(float(np.hypot(*(corners / np.diag(camera.matrix)[:2]).T).max()))
-        if camera.distortion_model != "none":
-            widest *= 1.3  # a lens sees further than a pinhole of its focal length
-        angle = np.arctan2(np.hypot(local[:, 0], local[:, 1]), local[:, 2])
-        near = angle < widest + 1.5 * margin_rad
-        return local[near], self._weight[near]
-
-    def _scores(self, local: Array, weight: Array) -> Array:
+    def _scores(self, local: Array, weight: Array, camera: CameraModel) -> Array:
         """Return (A,) scores of (A, M, 3) points in the camera's frame."""
-        camera, field = self._view.camera, self._field
+        field = self._field
         many, count = local.shape[:2]
         uv, _, inside = project(local.reshape(-1, 3), camera, np.eye(4))
         scale_u, scale_v = field.shape[1] / camera.width, field.shape[0] / camera.height
@@ -123,6 +119,16 @@ def turned_scores(scan: Scan, views: Sequence[View], angles_rad: Array) -> Array
     """Return (V, 3, A) float64 scores of each view when its camera is turned: see `EdgePair.turned_scores`."""
     edges = depth_edges(scan)
     return np.array([EdgePair(edges, view).turned_scores(angles_rad) for view in views]).reshape(-1, 3, len(angles_rad))
+
+
+def _near_view(local: Array, camera: CameraModel, margin_rad: float) -> Array:
+    """Return (M,) bool: points in the camera's frame that a turn by so much may bring into view."""
+    corners = np.array([[u, v] for u in (0, camera.width) for v in (0, camera.height)]) - camera.matrix[:2, 2]
+    widest = math.atan(float(np.hypot(*(corners / np.diag(camera.matrix)[:2]).T).max()))
+    if camera.distortion_model != "none":
+        widest *= LENS_MARGIN
+    angle: Array = np.arctan2(np.hypot(local[:, 0], local[:, 1]), local[:, 2])
+    return angle < widest + 1.5 * margin_rad
 
 
 def depth_edges(scan: Scan) -> tuple[Array, Array]:

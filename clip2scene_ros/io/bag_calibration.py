@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,18 +17,24 @@ from clip2scene_ros.transform_tree import TransformTree, frame_name
 
 TF_STATIC = "/tf_static"
 
+Rig = Mapping[str, tuple[CameraModel, Array]]
+
 _log = logging.getLogger(__name__)
 
 
 class RigCalibration:
     """Collects /tf_static, camera_info and odometry of a bag, then places cameras against scans.
 
+    Args:
+        given: camera name -> model and camera_from_lidar that count instead of the bag's camera_info and transforms.
+
     Attributes:
         cameras: image topic -> camera model and name of its optical frame.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: Rig | None = None) -> None:
         self.cameras: dict[str, tuple[CameraModel, str]] = {}
+        self._given, self._placed = given, dict[str, Array]()
         self._tree = TransformTree()
         self._stamps: list[int] = []
         self._poses: list[Array] = []
@@ -51,6 +58,23 @@ class RigCalibration:
             self.cameras[image_topic] = (camera_from_info(message), frame_name(message.header.frame_id))
         except BadCalibration as error:
             self.warn_once(f"Camera {image_topic} is left out, its camera_info cannot be right: {error}")
+
+    @property
+    def is_given(self) -> bool:
+        """Return whether cameras are what was given, not what the bag says."""
+        return self._given is not None
+
+    def take_given(self, image_topic: str, name: str) -> None:
+        """Take a camera from what was given instead of from the bag, if anything was."""
+        if self._given is None:
+            return
+        if name not in self._given:
+            self.warn_once(
+                f"Camera {name} is left out: the calibration has no such camera, only {', '.join(self._given)}."
+            )
+            return
+        camera, self._placed[image_topic] = self._given[name]
+        self.cameras[image_topic] = (camera, "")
 
     def add_odometry(self, message: Message) -> None:
         """Take in a nav_msgs/Odometry; one that is no pose is left out with a warning."""
@@ -88,30 +112,30 @@ class RigCalibration:
     def camera_from_lidar(self, image_topic: str, image_stamp_ns: int, scan: Scan) -> Array | None:
         """Return (4, 4) camera_from_lidar with the ego motion from scan to image, or None (logged) when unknown."""
         if image_topic not in self.cameras:
-            self.warn_once(f"Camera {image_topic} is left out: the bag has no usable camera_info for it.")
+            if self._given is None:
+                self.warn_once(f"Camera {image_topic} is left out: the bag has no usable camera_info for it.")
             return None
         optical = self.cameras[image_topic][1]
-        camera_from_lidar = self.static(optical, scan.frame_id)
+        camera_from_lidar = self._placed.get(image_topic)
+        if camera_from_lidar is None:
+            camera_from_lidar = self.static(optical, scan.frame_id)
         if camera_from_lidar is None:
             self.warn_once(f"Camera {image_topic} is left out: /tf_static does not join {scan.frame_id} and {optical}.")
             return None
         if image_stamp_ns == scan.stamp_ns:
             return camera_from_lidar
-        return self._with_motion(camera_from_lidar, optical, image_topic, image_stamp_ns, scan)
+        return self._with_motion(camera_from_lidar, image_topic, image_stamp_ns, scan)
 
-    def _with_motion(
-        self, standing: Array, optical: str, image_topic: str, image_stamp_ns: int, scan: Scan
-    ) -> Array | None:
-        camera_from_base = self.static(optical, self._base)
+    def _with_motion(self, standing: Array, image_topic: str, image_stamp_ns: int, scan: Scan) -> Array | None:
         base_from_lidar = self.static(self._base, scan.frame_id)
-        if camera_from_base is None or base_from_lidar is None:
+        if base_from_lidar is None:
             self.warn_once("No odometry joined to the sensors: images are placed as if the vehicle stood still.")
             return standing
         world_from_now, world_from_then = self._world_from_base(scan.stamp_ns), self._world_from_base(image_stamp_ns)
         if world_from_now is None or world_from_then is None:
             self.warn_once(f"Images of {image_topic} are left out where the odometry does not reach their stamp.")
             return None
-        placed: Array = camera_from_base @ invert(world_from_then) @ world_from_now @ base_from_lidar
+        placed: Array = standing @ invert(base_from_lidar) @ invert(world_from_then) @ world_from_now @ base_from_lidar
         return placed
 
     def _world_from_base(self, stamp_ns: int) -> Array | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
-from clip2scene_ros.io.bag_calibration import TF_STATIC, RigCalibration
+from clip2scene_ros.io.bag_calibration import TF_STATIC, Rig, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_matching import Bundle, Key, gather, match
 from clip2scene_ros.io.image import decode_compressed_message, decode_raw
@@ -41,6 +41,7 @@ class BagTopics:
         odometry: nav_msgs/Odometry; empty takes the only one; without it vehicles are taken to stand still.
         ground_truth: labelled cloud with the scan's stamp and order; used where it is there.
         tolerance_ns: an image farther than this from the scan's stamp is not taken [ns].
+        calibration: camera name -> model and camera_from_lidar, instead of the bag's camera_info and transforms.
     """
 
     points: str = ""
@@ -48,6 +49,7 @@ class BagTopics:
     odometry: str = ""
     ground_truth: str = "/ground_truth/points"
     tolerance_ns: int = 100_000_000
+    calibration: Rig | None = None
 
 
 def read_frames(
@@ -72,7 +74,8 @@ def read_frames(
     points = points_topic(bag, topics)
     cameras = camera_topics(bag, topics) if images else []
     truth = topics.ground_truth if bag.topics.get(topics.ground_truth, ("", 0))[0] == CLOUD else ""
-    rig, stamps = _survey(bag, points, cameras, truth, _odometry_topic(bag, topics))
+    rig = RigCalibration(topics.calibration)
+    stamps = _survey(bag, rig, points, cameras, truth, _odometry_topic(bag, topics))
     wanted = match(
         stamps[points],
         {topic: stamps[topic] for topic in cameras},
@@ -157,13 +160,15 @@ def _odometry_topic(bag: BagFile, topics: BagTopics) -> str:
 
 
 def _survey(
-    bag: BagFile, points: str, cameras: list[str], truth: str, odometry: str
-) -> tuple[RigCalibration, dict[str, list[int]]]:
-    """Return the rig's calibration and the header stamps of clouds, images and ground truth [ns]."""
-    rig = RigCalibration()
+    bag: BagFile, rig: RigCalibration, points: str, cameras: list[str], truth: str, odometry: str
+) -> dict[str, list[int]]:
+    """Tell the rig what the bag says of it, and return the header stamps of clouds, images and ground truth [ns]."""
+    for topic in cameras:
+        rig.take_given(topic, camera_name(topic))
     stamps: dict[str, list[int]] = {topic: [] for topic in (points, truth, *cameras) if topic}
     camera_of = {camera_info_topic(topic): topic for topic in cameras}
-    extras = {TF_STATIC: TF_MESSAGE, odometry: ODOMETRY, **dict.fromkeys(camera_of, CAMERA_INFO)}
+    infos = {} if rig.is_given else dict.fromkeys(camera_of, CAMERA_INFO)
+    extras = {TF_STATIC: TF_MESSAGE, odometry: ODOMETRY, **infos}
     extras = {topic: kind for topic, kind in extras.items() if bag.topics.get(topic, ("", 0))[0] == kind}
     for topic, msgtype, _, data in bag.raw([*stamps, *extras]):
         if topic in stamps:
@@ -174,7 +179,7 @@ def _survey(
             rig.add_odometry(bag.decode(topic, msgtype, data))
         elif camera_of[topic] not in rig.cameras:
             rig.add_camera(camera_of[topic], bag.decode(topic, msgtype, data))
-    return rig, stamps
+    return stamps
 
 
 def _header_stamp(bag: BagFile, topic: str, data: bytes) -> int:
