@@ -33,9 +33,11 @@ examples:
   clip2scene evaluate drive.mcap --out results     mIoU, IoU per class, latency, a picture
   clip2scene compare old.safetensors new.safetensors my_bag --out compared    is the new one better on this drive?
   clip2scene label my_bag --out labels             words for every point, by CLIP, and a page to judge them by
+  clip2scene calibrate --check my_bag              do cameras and LiDAR fit, and what is wrong if not
 
 `clip2scene COMMAND --help` tells more.
-exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 3 `compare`: B is worse, 130 Ctrl-C, 143 SIGTERM.
+exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM; 3 `compare`: B is worse,
+`calibrate --check`: something is wrong (4: it cannot be told).
 Errors are one line; CLIP2SCENE_DEBUG=1 adds the traceback."""
 
 
@@ -73,8 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_inspect, _add_export,
-                _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_inspect,
+                _add_calibrate, _add_export, _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -236,6 +238,37 @@ def _add_inspect(commands: Any) -> None:  # noqa: ANN401
     _add_overwrite(parser)
 
 
+def _add_calibrate(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "calibrate",
+        "do a bag's cameras and LiDAR fit; or convert a calibration file",
+        "`--check BAG` lays the scans' edges of depth on the images' edges of brightness, camera by camera, and tells\n"
+        "what is likely wrong where they do not meet: a camera turned or shifted, a transform the wrong way round,\n"
+        "two cameras mixed up, another image size, distortion or focal length, stamps that are apart. Exit code 0: all\n"
+        "fit, 3: something is wrong, 4: it cannot be told. `--from-nuscenes` and `--from-kitti` write a calibration\n"
+        "file (docs/calibration.md).",
+        (
+            "calibrate --check my_bag --out check",
+            "calibrate --check my_bag --calibration vehicle.yaml",
+            "calibrate --from-nuscenes v1.0-mini --scene scene-0061 --out vehicle.yaml",
+            "calibrate --from-kitti sequences/00/calib.txt --image-size 1241x376 --out vehicle.yaml",
+        ),
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--check", type=Path, metavar="BAG", help="rosbag2 folder, .mcap or .db3 with clouds and images")
+    what.add_argument("--from-nuscenes", type=Path, metavar="TABLES", help="folder with calibrated_sensor.json")
+    what.add_argument("--from-kitti", type=Path, metavar="FILE", help="calib.txt, or the folder of a raw drive's date")
+    parser.add_argument("--topic", default="", help="the bag's PointCloud2 topic; not needed where there is only one")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FILE", help="instead of the bag's camera_info and transforms"
+    )
+    parser.add_argument("--scene", default="", metavar="NAME", help="whose calibration, where nuScenes' scenes differ")
+    parser.add_argument("--image-size", type=_image_size, metavar="WxH", help="of KITTI's images [px]")
+    parser.add_argument("--out", type=Path, metavar="OUT", help="folder of the check's report, or the YAML file")
+    _add_overwrite(parser)
+
+
 def _add_export(commands: Any) -> None:  # noqa: ANN401
     parser = _command(
         commands,
@@ -349,6 +382,13 @@ def _seconds(text: str) -> float:
     if not 0.0 < value <= LONGEST_DRIVE_S:
         raise argparse.ArgumentTypeError(f"expected seconds up to {LONGEST_DRIVE_S:g}, but got {text}")
     return value
+
+
+def _image_size(text: str) -> tuple[int, int]:
+    width, cross, height = text.partition("x")
+    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise argparse.ArgumentTypeError(f"expected width and height such as 1242x375, but got {text}")
+    return int(width), int(height)
 
 
 def _seed(text: str) -> int:

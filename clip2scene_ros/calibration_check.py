@@ -40,7 +40,8 @@ class CameraCheck:
         cause: what is likely wrong; `as calibrated` where nothing is known to be.
         judgement: scores of small turns from the calibration.
         ranking: kind of cause -> the furthest that one of it stands out, best first.
-        view: an image to show, or None, with `points` (N, 3) of its scan.
+        view: an image to show, or None, with `points` (N, 3) of its scan, and `mended`, camera and camera_from_lidar of
+            it under the cause.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CameraCheck:
     ranking: dict[str, float] = field(default_factory=dict)
     view: View | None = None
     points: Array | None = None
+    mended: tuple[CameraModel, Array] | None = None
 
     @property
     def in_words(self) -> str:
@@ -121,7 +123,8 @@ def check_camera(name: str, sights: Sights) -> CameraCheck:
     if best.kind == AS_CALIBRATED.kind:
         given = found[tried.index(best)]
         state = FITS if _beyond_chance(np.nan_to_num(given)) else UNKNOWN
-    return CameraCheck(name, state, best, judgement, ranking, view, points)
+    mended = best.place(sights.of[name][-1]) if state == SLIPPED else None
+    return CameraCheck(name, state, best, judgement, ranking, view, points, mended)
 
 
 def _best(tried: list[Cause], found: Array) -> tuple[Cause, dict[str, float]]:

@@ -180,6 +180,17 @@ def inspect(args: argparse.Namespace) -> int:
     return terminal.OK
 
 
+def calibrate(args: argparse.Namespace) -> int:
+    """Check the calibration of a bag's cameras, or write a calibration file from another kind of it."""
+    from clip2scene_ros.calibrate_command import calibrate_command
+
+    if args.check and args.out:
+        if args.out.exists() and not args.out.is_dir():
+            raise BadConfig("output", f"{args.out} is a file: expected a folder for the report (--out DIR).")
+        _check_free(args, args.out / "report.json", args.out / "report.html")
+    return calibrate_command(args)
+
+
 def export(args: argparse.Namespace) -> int:
     """Write a checkpoint in the layout of the paper's code, or read such weights."""
     from clip2scene_ros.classes import load_class_set
@@ -287,7 +298,9 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
-    for function in (demo, world, segment, evaluate, compare, label, inspect, export, finetune, pretrain, train_clip)
+    for function in (
+        demo, world, segment, evaluate, compare, label, inspect, calibrate, export, finetune, pretrain, train_clip
+    )  # fmt: skip
 }
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from clip2scene_ros.alignment import AXES, EdgePair, alignment_score, depth_edge
 from clip2scene_ros.frame import CameraModel, Scan, View
 
 CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
-CAMERA = CameraModel(800, 450, np.array([[640.0, 0, 399.5], [0, 640, 224.5], [0, 0, 1]]))
+CAMERA = CameraModel(400, 225, np.array([[320.0, 0, 199.5], [0, 320, 112], [0, 0, 1]]))
 BALLS_DEG = np.array([[-22, 4], [-14, -5], [-8, 6], [-2, -1], [5, -6], [10, 4], [17, -2], [24, 6]], dtype=float)
 BALL_DEG = 2.6
 
@@ -33,7 +33,7 @@ def scan_of_balls() -> Scan:
 
 def view_of_balls(axis: str = "yaw", turned_deg: float = 0.0) -> View:
     """What a camera sees that is turned by so much from the calibration that comes with it."""
-    x, y = np.meshgrid((np.arange(800) - 399.5) / 640, (np.arange(450) - 224.5) / 640)
+    x, y = np.meshgrid((np.arange(400) - 199.5) / 320, (np.arange(225) - 112) / 320)
     azimuth, elevation = np.degrees(np.arctan2(-x, 1.0)), np.degrees(np.arctan2(-y, np.hypot(x, 1.0)))
     gray = np.where(on_ball(azimuth, elevation), 40, 200).astype(np.uint8)
     calibrated = turned(axis, np.radians(-turned_deg)) @ CAMERA_FROM_LIDAR

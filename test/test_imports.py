@@ -48,6 +48,7 @@ FLOORS = (
     )
     + ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
     + ("report_alignment",)
+    + ("calibrate_command", "calibration_causes", "calibration_check", "calibration_page", "calibration_sights")
     + (
         "label_account",
         "label_command",
