@@ -243,11 +243,11 @@ def _add_calibrate(commands: Any) -> None:  # noqa: ANN401
         commands,
         "calibrate",
         "do a bag's cameras and LiDAR fit; or convert a calibration file",
-        "`--check BAG` lays the scans' edges of depth on the images' edges of brightness, camera by camera, and tells\n"
+        "`--check BAG` lays the scans' edges of depth on the images' edges of brightness, camera by camera, and says\n"
         "what is likely wrong where they do not meet: a camera turned or shifted, a transform the wrong way round,\n"
-        "two cameras mixed up, another image size, distortion or focal length, stamps that are apart. Exit code 0: all\n"
-        "fit, 3: something is wrong, 4: it cannot be told. `--from-nuscenes` and `--from-kitti` write a calibration\n"
-        "file (docs/calibration.md).",
+        "two cameras mixed up, another image size, distortion or focal length, stamps that are apart.\n"
+        "Exit code 0: all fit, 3: something is wrong, 4: it cannot be told.\n"
+        "`--from-nuscenes` and `--from-kitti` write a calibration file (docs/calibration.md).",
         (
             "calibrate --check my_bag --out check",
             "calibrate --check my_bag --calibration vehicle.yaml",

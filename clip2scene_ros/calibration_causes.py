@@ -23,7 +23,8 @@ BARRELS = (-0.4, -0.3, -0.2, -0.1, 0.1, 0.2)
 BESIDE_DEG = np.array([-3.0, -2.0, 2.0, 3.0])
 """Turns that are no longer on the peak of a camera rightly placed."""
 MIN_SPEED_MPS = 1.0
-"""A vehicle slower than this cannot tell a wrong stamp."""
+"""A vehicle slower than this cannot tell a wrong stamp; what it turns counts as seen `TURNED_AT_M` away."""
+TURNED_AT_M = 10.0
 
 Placed = tuple[CameraModel, Array]
 
@@ -160,15 +161,17 @@ def _intrinsics(factor: float, *, whole: bool) -> Cause:
 
 
 def _speed(sights: list[Sight]) -> float:
-    """Return how fast the LiDAR came along between the first and the last scan [m/s]."""
+    """Return how fast the LiDAR came along, or what it saw did, between the first and the last scan [m/s]."""
     known = [(s.scan_stamp_ns, s.way) for s in sights if s.way is not None]
     if not known:
         return 0.0
     first, last = min(known, key=lambda each: each[0]), max(known, key=lambda each: each[0])
     try:
-        metres = float(np.linalg.norm(last[1].at(last[0])[:3, 3] - first[1].at(first[0])[:3, 3]))
+        moved = invert(first[1].at(first[0])) @ last[1].at(last[0])
     except BadCalibration:
         return 0.0
+    angle = float(np.arccos(np.clip((np.trace(moved[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)))
+    metres = float(np.linalg.norm(moved[:3, 3])) + TURNED_AT_M * angle
     return metres / max((last[0] - first[0]) / NS_PER_S, 0.1)
 
 

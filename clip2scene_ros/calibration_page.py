@@ -18,10 +18,11 @@ from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array, View
 from clip2scene_ros.label_page import STYLE
 from clip2scene_ros.render import label_view
-from clip2scene_ros.report import current_versions, hardware
+from clip2scene_ros.report import hardware
 from clip2scene_ros.report_alignment import alignment_entry, alignment_section
 from clip2scene_ros.report_format import number
 from clip2scene_ros.report_page import document, fact_table, figure, section, wide
+from clip2scene_ros.student.checkpoint import current_versions
 
 FORMAT = "clip2scene-calibration/1"
 PICTURE_PX = 640
@@ -108,7 +109,8 @@ def depth_view(view: View, points: Array, width_px: int = PICTURE_PX, placed: Ar
 def _palette() -> Array:
     hue = np.clip(np.arange(256) / COLOURS, 0.0, 1.0) * 170.0  # red over yellow and green to blue
     hsv = np.stack([hue, np.full(256, 230.0), np.full(256, 255.0)], axis=1).astype(np.uint8)
-    return np.asarray(Image.fromarray(hsv[None], "HSV").convert("RGB"))[0]
+    colours: Array = np.asarray(Image.fromarray(hsv[None], "HSV").convert("RGB"))[0]
+    return colours
 
 
 def _findings(report: Report) -> str:
