@@ -3,8 +3,10 @@
     python bench/slips.py watch runs/slips --split val     # 3 minutes of driving; thresholds were chosen on these
     python bench/slips.py watch runs/slips --split test    # 4 others, one by night and one in fog
     python bench/slips.py causes drive.mcap                # a bag of `clip2scene world`, made wrong in every way
-    python bench/slips.py causes bent.mcap --distorted     # one whose lenses are distorted (written when missing)
+    python bench/slips.py causes bent.mcap --distorted     # one whose lenses are distorted
     python bench/slips.py real ../shared/data              # a nuScenes key frame and a KITTI frame
+
+`--json FILE` after any of them keeps what is printed.
 
 A minute is one drive with a look a second at each of six cameras; a slip is there from its first second on. Every
 camera gets each slip once, with a sign that alternates from camera to camera.
