@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clip2scene_ros.alignment import AXES, EdgePair, depth_edges, turned
-from clip2scene_ros.alignment_fit import ANGLES_DEG, FITS, FITS_DEG, SLIPPED, UNKNOWN, WAYS, Judgement, judge
+from clip2scene_ros.alignment_fit import ANGLES_DEG, FITS, FITS_DEG, NEAR_DEG, SLIPPED, UNKNOWN, WAYS, Judgement, judge
 from clip2scene_ros.calibration_causes import AS_CALIBRATED, Cause, Sight, causes, evidence
 from clip2scene_ros.errors import BadCalibration
 from clip2scene_ros.frame import Array, CameraModel, Frame, View
@@ -120,9 +120,11 @@ def check_camera(name: str, sights: Sights) -> CameraCheck:
     best, ranking = _best(tried, found)
     view, points = sights.examples[name]
     state = SLIPPED
-    if best.kind == AS_CALIBRATED.kind:
-        given = found[tried.index(best)]
-        state = FITS if _beyond_chance(np.nan_to_num(given)) else UNKNOWN
+    if best.kind == AS_CALIBRATED.kind and judgement.state == SLIPPED:
+        best = next(cause for cause in tried if cause.kind == "turned")
+    elif best.kind == AS_CALIBRATED.kind:
+        close = bool(np.all(np.abs(judgement.turn_deg) < NEAR_DEG))
+        state = FITS if close and _beyond_chance(np.nan_to_num(found[tried.index(best)])) else UNKNOWN
     mended = best.place(sights.of[name][-1]) if state == SLIPPED else None
     return CameraCheck(name, state, best, judgement, ranking, view, points, mended)
 
