@@ -47,7 +47,8 @@ def test_score_peaks_at_the_turn_that_undoes_the_error(axis: str, error_deg: flo
     scores = turned_scores(scan_of_balls(), [view_of_balls(axis, error_deg)], angles)
     assert scores.shape == (1, 3, 41)
     mine = scores[0, AXES.index(axis)]
-    assert np.degrees(angles[mine.argmax()]) == pytest.approx(error_deg, abs=0.11)
+    within = 0.35 if axis == "roll" else 0.11  # such a roll moves what is 10 degrees off the axis by a third of a pixel
+    assert np.degrees(angles[mine.argmax()]) == pytest.approx(error_deg, abs=within)
     assert mine.max() > 0.75
 
 
