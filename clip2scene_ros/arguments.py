@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from clip2scene_ros import __version__
+from clip2scene_ros.calibrate_arguments import add_calibrate_options
 from clip2scene_ros.compare_arguments import add_checkpoints, add_compare_options
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
@@ -255,17 +256,7 @@ def _add_calibrate(commands: Any) -> None:  # noqa: ANN401
             "calibrate --from-kitti sequences/00/calib.txt --image-size 1241x376 --out vehicle.yaml",
         ),
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--check", type=Path, metavar="BAG", help="rosbag2 folder, .mcap or .db3 with clouds and images")
-    what.add_argument("--from-nuscenes", type=Path, metavar="TABLES", help="folder with calibrated_sensor.json")
-    what.add_argument("--from-kitti", type=Path, metavar="FILE", help="calib.txt, or the folder of a raw drive's date")
-    parser.add_argument("--topic", default="", help="the bag's PointCloud2 topic; not needed where there is only one")
-    parser.add_argument(
-        "--calibration", type=Path, metavar="FILE", help="instead of the bag's camera_info and transforms"
-    )
-    parser.add_argument("--scene", default="", metavar="NAME", help="whose calibration, where nuScenes' scenes differ")
-    parser.add_argument("--image-size", type=_image_size, metavar="WxH", help="of KITTI's images [px]")
-    parser.add_argument("--out", type=Path, metavar="OUT", help="folder of the check's report, or the YAML file")
+    add_calibrate_options(parser)
     _add_overwrite(parser)
 
 
@@ -382,13 +373,6 @@ def _seconds(text: str) -> float:
     if not 0.0 < value <= LONGEST_DRIVE_S:
         raise argparse.ArgumentTypeError(f"expected seconds up to {LONGEST_DRIVE_S:g}, but got {text}")
     return value
-
-
-def _image_size(text: str) -> tuple[int, int]:
-    width, cross, height = text.partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise argparse.ArgumentTypeError(f"expected width and height such as 1242x375, but got {text}")
-    return int(width), int(height)
 
 
 def _seed(text: str) -> int:

@@ -31,7 +31,7 @@ FLOORS = (
         "files",
         "words",
     )
-    + ("terminal", "arguments", "compare_arguments", "label_arguments"),
+    + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
     + ("calibration_watch", "transform_tree", "pose_buffer"),
     ("io", "render", "teacher"),
