@@ -185,9 +185,7 @@ def calibrate(args: argparse.Namespace) -> int:
     from clip2scene_ros.calibrate_command import calibrate_command
 
     if args.check and args.out:
-        if args.out.exists() and not args.out.is_dir():
-            raise BadConfig("output", f"{args.out} is a file: expected a folder for the report (--out DIR).")
-        _check_free(args, args.out / "report.json", args.out / "report.html")
+        check_folder(args.out, args.overwrite, "report.json", "report.html")
     return calibrate_command(args)
 
 
@@ -299,8 +297,9 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        demo, world, segment, evaluate, compare, label, inspect, calibrate, export, finetune, pretrain, train_clip
-    )  # fmt: skip
+        *(demo, world, segment, evaluate, compare, label, inspect, calibrate, export, finetune, pretrain),
+        train_clip,
+    )
 }
 
 if __name__ == "__main__":
