@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from clip2scene_ros import __version__
 from clip2scene_ros.calibrate_arguments import add_calibrate_options
+from clip2scene_ros.collect_arguments import add_collect_options, read_collect_settings
 from clip2scene_ros.compare_arguments import add_checkpoints, add_compare_options
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
@@ -35,6 +36,7 @@ examples:
   clip2scene compare old.safetensors new.safetensors my_bag --out compared    is the new one better on this drive?
   clip2scene label my_bag --out labels             words for every point, by CLIP, and a page to judge them by
   clip2scene calibrate --check my_bag              do cameras and LiDAR fit, and what is wrong if not
+  clip2scene collect my_bag --out shards           what is worth keeping of a drive, labelled, to learn from
 
 `clip2scene COMMAND --help` tells more.
 exit codes: 0 done, 1 bad input or a failure, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM; 3 `compare`: B is worse,
@@ -63,6 +65,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
             args.parser.error(str(error))
     if args.command == "label":
         read_label_settings(args)
+    if args.command == "collect":
+        read_collect_settings(args)
     return args
 
 
@@ -76,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_inspect,
-                _add_calibrate, _add_export, _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
+    for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_collect,
+                _add_inspect, _add_calibrate, _add_export, _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -216,6 +220,32 @@ def _add_label(commands: Any) -> None:  # noqa: ANN401
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder, made when it is not there")
     _add_overwrite(parser)
     add_label_options(parser)
+
+
+def _add_collect(commands: Any) -> None:  # noqa: ANN401
+    parser = _command(
+        commands,
+        "collect",
+        "keep what is worth it of a bag, labelled by CLIP, as shards to learn from",
+        "Do with a bag what collect_node does on the vehicle: match images to scans, choose frames by motion and by\n"
+        "what they show, have the teacher label them, and append them to shards. The same bag and settings give the\n"
+        "same shards. After Ctrl-C they hold what was collected until then.",
+        (
+            "collect my_bag --out shards",
+            "collect my_bag --out shards --choice.min-motion-m 5 --choice.min-novelty 0.05 --vehicle car-7",
+            "collect my_bag --out shards --classes 'road,street;car,van;person' --shards.images drop",
+            "inspect shards --out sheet.jpg",
+        ),
+    )
+    parser.add_argument("bag", type=Path, metavar="BAG", help="rosbag2 folder, .mcap or .db3")
+    parser.add_argument(
+        "--topic", default="", help="its PointCloud2 topics, `/top,/rear`; not needed where there is one"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of shards, made where there is none"
+    )
+    parser.add_argument("--append", action="store_true", help="add to shards that are there")
+    add_collect_options(parser)
 
 
 def _add_inspect(commands: Any) -> None:  # noqa: ANN401

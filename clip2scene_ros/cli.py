@@ -156,6 +156,14 @@ def label(args: argparse.Namespace) -> int:
     return terminal.OK
 
 
+def collect(args: argparse.Namespace) -> int:
+    """Keep what is worth it of a bag, labelled, as shards."""
+    from clip2scene_ros.collect_command import collect_command
+
+    collect_command(args)
+    return terminal.OK
+
+
 def inspect(args: argparse.Namespace) -> int:
     """Print what a bag, shards, a checkpoint or a class set holds; of shards draw a contact sheet as well."""
     from clip2scene_ros.describe import describe
@@ -297,8 +305,8 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        *(demo, world, segment, evaluate, compare, label, inspect, calibrate, export, finetune, pretrain),
-        train_clip,
+        *(demo, world, segment, evaluate, compare, label, collect, inspect, calibrate, export),
+        *(finetune, pretrain, train_clip),
     )
 }
 

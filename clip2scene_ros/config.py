@@ -329,8 +329,10 @@ class ShardsConfig:
     sync_s: float = setting(
         1.0, "a power cut loses what was appended within this time [s]; 0 syncs each frame", low=0.0, high=3600.0
     )
-    quota_gb: float = setting(0.0, "shards of the folder together, more is refused [GB]; 0: no limit", low=0.0)
-    min_free_gb: float = setting(1.0, "free space of the disk that is never used [GB]; 0: none", low=0.0)
+    quota_gb: float = setting(
+        0.0, "shards of the folder together, more is refused [GB]; 0: no limit", low=0.0, high=1e6
+    )
+    min_free_gb: float = setting(1.0, "free space of the disk that is never used [GB]; 0: none", low=0.0, high=1e6)
 
 
 def settings_of(config: object, prefix: str = "") -> Iterator[tuple[str, Any, Field[Any]]]:

@@ -19,11 +19,11 @@ def add_label_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--every", type=_count, default=1, metavar="N", help="label each N-th scan with images (1)")
     parser.add_argument("--max-frames", type=_count, default=0, metavar="N", help="and no more than N of them")
-    _add_dotted(parser, "settings", LabelConfig())
-    _add_dotted(parser, "dense features (where not given, the model's own)", DenseConfig(), "dense.")
+    add_dotted(parser, "settings", LabelConfig())
+    add_dotted(parser, "dense features (where not given, the model's own)", DenseConfig(), "dense.")
 
 
-def _add_dotted(parser: argparse.ArgumentParser, title: str, config: object, prefix: str = "") -> None:
+def add_dotted(parser: argparse.ArgumentParser, title: str, config: object, prefix: str = "") -> None:
     """Add an option `--clip.model` for every setting of nested settings; those not given stay None."""
     group = parser.add_argument_group(title)
     for name, default, field in settings_of(config, prefix):
@@ -44,16 +44,17 @@ def _add_dotted(parser: argparse.ArgumentParser, title: str, config: object, pre
 def read_label_settings(args: argparse.Namespace) -> None:
     """Set `args.label` and `args.dense`; what they are not allowed to be is wrong usage."""
     try:
-        args.label = with_settings(LabelConfig(), _given(args, LabelConfig()))
+        args.label = with_settings(LabelConfig(), given(args, LabelConfig()))
         args.dense = {
-            name.removeprefix("dense."): value for name, value in _given(args, DenseConfig(), "dense.").items()
+            name.removeprefix("dense."): value for name, value in given(args, DenseConfig(), "dense.").items()
         }
         with_settings(DenseConfig(), args.dense)
     except BadConfig as error:
         args.parser.error(str(error))
 
 
-def _given(args: argparse.Namespace, config: object, prefix: str = "") -> dict[str, Any]:
+def given(args: argparse.Namespace, config: object, prefix: str = "") -> dict[str, Any]:
+    """Return the settings that were given, by their dotted names."""
     values = {name: getattr(args, name) for name, _, _ in settings_of(config, prefix)}
     return {name: value for name, value in values.items() if value is not None}
 

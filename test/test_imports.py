@@ -31,9 +31,10 @@ FLOORS = (
         "files",
         "words",
     )
-    + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments"),
+    + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments")
+    + ("collect_arguments", "collect_config", "collect_sets"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
-    + ("calibration_watch", "transform_tree", "pose_buffer"),
+    + ("calibration_watch", "transform_tree", "pose_buffer", "collect_choice", "collector"),
     ("io", "render", "teacher"),
     (
         "compare_account",
@@ -50,6 +51,9 @@ FLOORS = (
     + ("report_alignment",)
     + ("calibrate_command", "calibration_causes", "calibration_check", "calibration_page", "calibration_sights")
     + (
+        "collect_command",
+        "collect_process",
+        "collect_rig",
         "label_account",
         "label_command",
         "label_page",
@@ -57,6 +61,7 @@ FLOORS = (
         "label_report",
         "label_verdict",
         "labelling",
+        "recorder",
         "shard_report",
         "shard_sheet",
     )

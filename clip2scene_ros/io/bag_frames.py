@@ -74,8 +74,7 @@ def read_frames(
     points = points_topic(bag, topics)
     cameras = camera_topics(bag, topics) if images else []
     truth = topics.ground_truth if bag.topics.get(topics.ground_truth, ("", 0))[0] == CLOUD else ""
-    rig = RigCalibration(topics.calibration)
-    stamps = _survey(bag, rig, points, cameras, truth, _odometry_topic(bag, topics))
+    rig, stamps = survey(bag, points, cameras, truth, odometry_topic(bag, topics), topics.calibration)
     wanted = match(
         stamps[points],
         {topic: stamps[topic] for topic in cameras},
@@ -149,7 +148,12 @@ def camera_topics(bag: BagFile, topics: BagTopics) -> list[str]:
     return list(by_name.values())
 
 
-def _odometry_topic(bag: BagFile, topics: BagTopics) -> str:
+def odometry_topic(bag: BagFile, topics: BagTopics) -> str:
+    """Return the odometry's topic, the named one or the only one, empty where there is none.
+
+    Raises:
+        BadBag: there are several, or the named one is missing.
+    """
     if topics.odometry:
         bag.require(topics.odometry, ODOMETRY)
         return topics.odometry
@@ -159,10 +163,16 @@ def _odometry_topic(bag: BagFile, topics: BagTopics) -> str:
     return found[0] if found else ""
 
 
-def _survey(
-    bag: BagFile, rig: RigCalibration, points: str, cameras: list[str], truth: str, odometry: str
-) -> dict[str, list[int]]:
-    """Tell the rig what the bag says of it, and return the header stamps of clouds, images and ground truth [ns]."""
+def survey(
+    bag: BagFile,
+    points: str,
+    cameras: list[str],
+    truth: str,
+    odometry: str,
+    calibration: Rig | None = None,
+) -> tuple[RigCalibration, dict[str, list[int]]]:
+    """Return the rig's calibration and the header stamps of clouds, images and ground truth [ns]."""
+    rig = RigCalibration(calibration)
     for topic in cameras:
         rig.take_given(topic, camera_name(topic))
     stamps: dict[str, list[int]] = {topic: [] for topic in (points, truth, *cameras) if topic}

@@ -147,14 +147,22 @@ def load_calibration(path: str | Path) -> dict[str, tuple[CameraModel, Array]]:
         BadCalibration: missing, yaml, form, unknown_key, extrinsics; what `check_camera` and `check_rigid` find.
     """
     content = _mapping(_read(Path(path)), str(path), TOP_KEYS)
-    lidar = _mapping(content.get("lidar") or {}, f"{path}: lidar", LIDAR_KEYS)
-    base_from_lidar = (
-        _pose(lidar["base_from_lidar"], f"{path}: base_from_lidar") if "base_from_lidar" in lidar else None
-    )
+    base_from_lidar = load_base_from_lidar(path)
     cameras = content.get("cameras")
     if not isinstance(cameras, dict) or not cameras:
         raise BadCalibration("form", f"{path}: expected a mapping `cameras` with at least one camera.")
     return {str(name): _camera(entry, base_from_lidar, f"{path}: {name}") for name, entry in cameras.items()}
+
+
+def load_base_from_lidar(path: str | Path) -> Array | None:
+    """Return (4, 4) base_from_lidar of a calibration file, None where it says nothing of it.
+
+    Raises:
+        BadCalibration: as `load_calibration`.
+    """
+    content = _mapping(_read(Path(path)), str(path), TOP_KEYS)
+    lidar = _mapping(content.get("lidar") or {}, f"{path}: lidar", LIDAR_KEYS)
+    return _pose(lidar["base_from_lidar"], f"{path}: base_from_lidar") if "base_from_lidar" in lidar else None
 
 
 def _read(path: Path) -> Any:  # noqa: ANN401

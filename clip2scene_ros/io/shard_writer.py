@@ -9,7 +9,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -39,6 +39,7 @@ class ShardWriter:
         folder: where shards go; made when absent.
         provenance: of all records of this writer.
         config: sizes, limits, loss window, privacy.
+        clock_ns: the wall clock of records [ns]; one that a bag gives makes the same shards again.
 
     Attributes:
         mended: what was found unfinished.
@@ -50,7 +51,14 @@ class ShardWriter:
         CannotStore: locked: another process writes the folder; full, read_only, io.
     """
 
-    def __init__(self, folder: str | Path, provenance: Provenance, config: ShardsConfig = DEFAULTS) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        provenance: Provenance,
+        config: ShardsConfig = DEFAULTS,
+        *,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         if not VEHICLE.fullmatch(provenance.vehicle):
             raise BadConfig(
                 "vehicle",
@@ -59,6 +67,7 @@ class ShardWriter:
             )
         self.folder, self.provenance, self.config = Path(folder), provenance, config
         self.written, self.refused = 0, Counter[str]()
+        self._clock_ns = clock_ns
         self._guard = threading.Lock()
         self._shard: GrowingShard | None = None
         try:
@@ -76,7 +85,7 @@ class ShardWriter:
             if isinstance(error, OSError):
                 raise cannot_store(self.folder, error) from error
             raise
-        began = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+        began = datetime.fromtimestamp(clock_ns() / 1e9, timezone.utc).strftime("%Y%m%dT%H%M%S")
         self._drive = f"{provenance.vehicle}-{began}-{self._number:06d}"
         self._part, self._in_part = 0, 0
         self._stamp_ns: int | None = None
@@ -108,7 +117,7 @@ class ShardWriter:
             BadDataset: dtype, numbers, image, views: the frame is not what `Frame` says that it is.
         """
         keep = self.config.images == "keep"
-        members = pack_record(frame, labels, self.provenance, time.time_ns(), encoded=encoded, images=keep)
+        members = pack_record(frame, labels, self.provenance, self._clock_ns(), encoded=encoded, images=keep)
         with self._guard:
             self._follow(frame.scan.stamp_ns)
             key = f"{self._drive}-{self._part:03d}_{self._in_part:06d}"
