@@ -102,6 +102,11 @@ class Collector:
         student = self._students.pop(held.raw.stamp_ns, b"")
         return Job(self._jobs, held.raw, self._rig.place(held.raw), student, held.triggered)
 
+    @property
+    def waits(self) -> bool:
+        """Return whether there is something to take."""
+        return bool(self._waiting)
+
     def done(self, job: Job, outcome: Outcome) -> None:
         """Note what the worker did; a set that was not worth keeping is remembered for a trigger."""
         held = self._at_worker.pop(job.number)

@@ -1,0 +1,177 @@
+"""Subscriptions that leave messages as they are: bytes with a stamp go through the synchroniser to the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from nav_msgs.msg import Odometry
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from std_msgs.msg import String
+
+from clip2scene_ros.collect_config import CollectNodeConfig
+from clip2scene_ros.collect_rig import FileRig, files_of
+from clip2scene_ros.collect_sets import RawImage, RawSet
+from clip2scene_ros.errors import BadCloud, BadConfig
+from clip2scene_ros.frame import NS_PER_S
+from clip2scene_ros.io.stamps import cdr_stamp_ns
+from clip2scene_ros.nodes.outputs import latched, qos_profile
+from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer
+from clip2scene_ros.nodes.sync_inputs import SimpleFilter
+
+ODOMETRY_DEPTH = 200
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the node listens to.
+
+    Attributes:
+        lidars: PointCloud2 topics.
+        cameras: camera -> whether its images are compressed.
+    """
+
+    lidars: tuple[str, ...]
+    cameras: dict[str, bool]
+
+
+class Serialized:
+    """A message as its bytes, with a header that tells the stamp."""
+
+    def __init__(self, data: bytes) -> None:
+        seconds, nanoseconds = divmod(cdr_stamp_ns(data), NS_PER_S)
+        self.data, self.header = data, SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=nanoseconds))
+
+
+class RawSubscriber(SimpleFilter):
+    """A subscription as a filter; messages are not deserialised.
+
+    Attributes:
+        sub: the subscription of rclpy.
+        topic: as it was given.
+        refused: messages that are too short for a stamp.
+    """
+
+    def __init__(
+        self, node: Node, msg_type: type[PointCloud2 | Image | CompressedImage], topic: str, qos: QoSProfile
+    ) -> None:
+        super().__init__()
+        self._node, self.topic, self.refused = node, topic, 0
+        self.sub = node.create_subscription(msg_type, topic, self._receive, qos, raw=True)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._node.destroy_subscription(self.sub)
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            message = Serialized(data)
+        except BadCloud:
+            self.refused += 1
+            return
+        self.signalMessage(message)
+
+
+class Inputs:
+    """All subscriptions of an active node; sets come out.
+
+    Args:
+        node: who subscribes.
+        config: topics and their quality of service.
+        names: what to listen to.
+        rig: gets the odometry.
+        on_set: gets each set.
+        on_student: gets stamp and bytes of each label cloud of the student.
+        on_class_set: gets the JSON of the student's class set.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: CollectNodeConfig,
+        names: Names,
+        rig: FileRig,
+        on_set: Callable[[RawSet], None],
+        on_student: Callable[[int, bytes], None],
+        on_class_set: Callable[[str], None],
+    ) -> None:
+        points, images = qos_profile(config.points), qos_profile(config.images)
+        self._node, self._names, self._on_set, self._on_student = node, names, on_set, on_student
+        self.filters = [RawSubscriber(node, PointCloud2, topic, points) for topic in names.lidars]
+        for camera, compressed in names.cameras.items():
+            kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
+            self.filters.append(RawSubscriber(node, kind, f"{camera}/{topic}", images))
+        self._others = [node.create_subscription(Odometry, "odom", rig.add_odometry, ODOMETRY_DEPTH)]
+        if config.choice.min_disagreement:  # without a subscriber the student does not even run
+            heard = node.create_subscription(PointCloud2, "labels", self._student, qos_profile(config.points), raw=True)
+            told = node.create_subscription(String, "class_set", lambda m: on_class_set(m.data), latched())
+            self._others += [heard, told]
+        cameras: Sequence[str] = list(names.cameras)
+        silence_s = config.diagnostics.silence_s
+        self.sync = ScanSynchronizer(
+            self.filters, cameras, config.sync, node=node, on_set=self._set, silence_s=silence_s
+        )
+
+    def close(self) -> None:
+        """End all subscriptions; what waits in the synchroniser goes out as it is."""
+        self.sync.close()
+        for each in self.filters:
+            each.close()
+        for other in self._others:
+            self._node.destroy_subscription(other)
+        self.sync.flush()
+
+    def _set(self, ready: MessageSet) -> None:
+        images = {
+            name: RawImage(view.stamp_ns, self._names.cameras[name], view.payload.data)
+            for name, view in ready.views.items()
+        }
+        self._on_set(RawSet(ready.stamp_ns, ready.source, ready.payload.data, images))
+
+    def _student(self, data: bytes) -> None:
+        try:
+            self._on_student(cdr_stamp_ns(data), data)
+        except BadCloud:
+            return
+
+
+def names_of(config: CollectNodeConfig) -> Names:
+    """Return what the settings ask for.
+
+    Raises:
+        BadConfig: no LiDAR, no camera, one named twice, a policy that is not ours.
+    """
+    lidars, compressed, raw = (_listed(text) for text in (config.lidars, config.cameras, config.raw_cameras))
+    if not lidars or len(set(lidars)) < len(lidars):
+        raise BadConfig("lidars", f"Setting `lidars` expects topics of different names, but got {config.lidars!r}.")
+    every = [*compressed, *raw]
+    if not every or len(set(every)) < len(every):
+        raise BadConfig(
+            "cameras",
+            "Settings `cameras` and `raw_cameras` expect names of cameras, at least one and each once, since the teacher "
+            f"looks at images, but got {config.cameras!r} and {config.raw_cameras!r}.",
+        )
+    if config.sync.policy != "scan_keyed":
+        raise BadConfig("policy", f"Collecting expects `sync.policy: scan_keyed`, but got {config.sync.policy!r}.")
+    return Names(lidars, dict.fromkeys(compressed, True) | dict.fromkeys(raw, False))
+
+
+def rig_of(config: CollectNodeConfig, names: Names) -> FileRig:
+    """Return where the sensors are.
+
+    Raises:
+        BadConfig: `calibration.source: tf`, or no file for a LiDAR.
+        BadCalibration: a file is missing or wrong, or lacks a camera.
+    """
+    if config.calibration.source == "tf":
+        raise BadConfig(
+            "calibration", "Setting `calibration.source: tf` is not supported yet: write a calibration file, set `file`."
+        )
+    return FileRig(files_of(config.calibration.file, names.lidars), tuple(names.cameras))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
