@@ -46,8 +46,8 @@ test: $(VENV)/.installed-dev
 
 check: $(VENV)/.installed-dev
 	@step() { echo "check: $$*"; $(BIN)/python -m "$$@"; }
-	step ruff check . scripts/clip2scene scripts/segment_node scripts/evaluate_node
-	step ruff format --check . scripts/clip2scene scripts/segment_node scripts/evaluate_node
+	step ruff check . scripts/*
+	step ruff format --check . scripts/*
 	step mypy
 	step pytest -q test/test_imports.py
 	echo "check: passed in $$SECONDS s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clip2scene_ros.config import CloudLimits, LabelConfig, ShardsConfig, SyncConfig, TopicQos, setting
+from clip2scene_ros.config import ClipConfig, CloudLimits, LabelConfig, ShardsConfig, SyncConfig, TopicQos, setting
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,6 @@ class WorkerConfig:
 
     nice: int = setting(19, "priority below that of everything else on board", low=0, high=19)
     threads: int = setting(1, "CPU threads of the teacher; 0 leaves it to torch", low=0, high=256)
-    device: str = setting("cpu", "not to be in the way of segmentation; `auto` or `cuda` where there is room")
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ class CollectDiagnosticsConfig:
 class CollectNodeConfig(CollectConfig):
     """The live collecting node: config/collect.yaml."""
 
+    clip: ClipConfig = field(default_factory=lambda: ClipConfig(device="cpu"))  # the GPU is segmentation's
     autostart: bool = setting(True, "configure and activate by itself; false leaves it to `ros2 lifecycle`")
     folder: str = setting("shards", "where shards go; a folder in it for each LiDAR where there are several")
     lidars: str = setting("points", "PointCloud2 topics: `top/points, rear/points`")

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
@@ -38,7 +38,6 @@ class Settings:
         lidars: their names.
         nice: added to the process's niceness.
         threads: of torch; 0 leaves it to torch.
-        device: of the teacher.
     """
 
     config: CollectConfig
@@ -46,7 +45,6 @@ class Settings:
     lidars: tuple[str, ...]
     nice: int = 19
     threads: int = 1
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -209,10 +207,9 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    config = replace(settings.config, clip=replace(settings.config.clip, device=settings.device))
-    teacher = load_teacher(config)
+    teacher = load_teacher(settings.config)
     signals = _Signals()
-    recorder = Recorder(settings.folder, settings.lidars, teacher, config)
+    recorder = Recorder(settings.folder, settings.lidars, teacher, settings.config)
     try:
         pipe.send(Ready(f"{teacher.describe()}{f'; {teacher.notice}' if teacher.notice else ''}"))
         while True:

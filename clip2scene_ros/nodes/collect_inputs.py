@@ -151,8 +151,8 @@ def names_of(config: CollectNodeConfig) -> Names:
     if not every or len(set(every)) < len(every):
         raise BadConfig(
             "cameras",
-            "Settings `cameras` and `raw_cameras` expect names of cameras, at least one and each once, since the teacher "
-            f"looks at images, but got {config.cameras!r} and {config.raw_cameras!r}.",
+            "Settings `cameras` and `raw_cameras` expect names of cameras, at least one and each once, since "
+            f"the teacher looks at images, but got {config.cameras!r} and {config.raw_cameras!r}.",
         )
     if config.sync.policy != "scan_keyed":
         raise BadConfig("policy", f"Collecting expects `sync.policy: scan_keyed`, but got {config.sync.policy!r}.")
@@ -168,7 +168,8 @@ def rig_of(config: CollectNodeConfig, names: Names) -> FileRig:
     """
     if config.calibration.source == "tf":
         raise BadConfig(
-            "calibration", "Setting `calibration.source: tf` is not supported yet: write a calibration file, set `file`."
+            "calibration",
+            "Setting `calibration.source: tf` is not supported yet: write a calibration file, set `file`.",
         )
     return FileRig(files_of(config.calibration.file, names.lidars), tuple(names.cameras))
 

@@ -1,7 +1,9 @@
-"""The node's settings as a YAML file and as a table, both made from `config.py`.
+"""The nodes' settings as a YAML file and as a table, both made from `config.py`.
 
     python -m clip2scene_ros.nodes.tables yaml > config/segment.yaml
+    python -m clip2scene_ros.nodes.tables yaml collect > config/collect.yaml
     python -m clip2scene_ros.nodes.tables markdown
+    python -m clip2scene_ros.nodes.tables markdown collect
 
 No ROS here: README, docs and tests use it where rclpy is absent.
 """
@@ -12,15 +14,22 @@ import sys
 from dataclasses import Field
 from typing import Any
 
+from clip2scene_ros.collect_config import CollectNodeConfig
 from clip2scene_ros.config import SegmentNodeConfig, settings_of
 
 YAML_HEAD = """\
-# Every parameter of the node `clip2scene_segment` with its default, made from clip2scene_ros/config.py by
-# `python -m clip2scene_ros.nodes.tables yaml`; a test keeps the two equal. Copy it, keep the lines you change, and
+# Every parameter of the node `clip2scene_{node}` with its default, made from clip2scene_ros/{module} by
+# `{command}`; a test keeps the two equal. Copy it, keep the lines you change, and
 # start the node with `--ros-args --params-file FILE`.
 /**:
   ros__parameters:
 """
+COLLECT_HEAD = YAML_HEAD.format(
+    node="collect", module="collect_config.py", command="python -m clip2scene_ros.nodes.tables yaml collect"
+)
+SEGMENT_HEAD = YAML_HEAD.format(
+    node="segment", module="config.py", command="python -m clip2scene_ros.nodes.tables yaml"
+)
 
 
 def allowed(f: Field[Any]) -> str:
@@ -58,7 +67,8 @@ def parameter_yaml(config: object | None = None) -> str:
         lines += [f"{'  ' * (2 + depth)}{groups[depth]}:" for depth in range(shared, len(groups))]
         open_groups = groups
         lines.append(f"{'  ' * (2 + len(groups))}{leaf}: {_yaml(value)}  # {f.metadata['why']}")
-    return YAML_HEAD + "\n".join(lines) + "\n"
+    head = COLLECT_HEAD if isinstance(config, CollectNodeConfig) else SEGMENT_HEAD
+    return head + "\n".join(lines) + "\n"
 
 
 def _yaml(value: Any) -> str:  # noqa: ANN401 - any setting
@@ -70,4 +80,5 @@ def _yaml(value: Any) -> str:  # noqa: ANN401 - any setting
 
 
 if __name__ == "__main__":
-    sys.stdout.write(parameter_yaml() if sys.argv[1:] == ["yaml"] else parameter_table())
+    wanted = CollectNodeConfig() if "collect" in sys.argv[1:] else SegmentNodeConfig()
+    sys.stdout.write(parameter_yaml(wanted) if "yaml" in sys.argv[1:] else parameter_table(wanted))
