@@ -11,7 +11,7 @@ import pytest
 BENCHES = sorted((Path(__file__).resolve().parent.parent / "bench").glob("*.py"))
 NEEDS = {"sparse": "spconv", "live": "rclpy", "cyclone": "cyclonedds", "world": "embreex"}
 HELPERS = ("clouds", "labels_errors", "labels_score", "labels_teachers", "slips_bags", "slips_real", "sync_probes")
-NEEDS |= {"sync": "rclpy", "sync_probes": "rclpy", "compare_noise": "embreex"}
+NEEDS |= {"collect": "rclpy", "sync": "rclpy", "sync_probes": "rclpy", "compare_noise": "embreex"}
 NEEDS |= {"slips": "embreex", "slips_data": "embreex"}
 NEEDS |= {"noisy_teacher": "embreex", "world_floor": "embreex", "world_realism": "embreex", "world_sheet": "embreex"}
 

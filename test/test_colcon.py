@@ -49,7 +49,7 @@ def test_a_sourced_workspace_has_code_share_files_and_executables(workspace: Pat
     )
     assert run.returncode == 0, run.stderr
     assert all(Path(line).is_relative_to(workspace) for line in run.stdout.splitlines())
-    for name in ("segment_node", "evaluate_node", "clip2scene"):
+    for name in ("segment_node", "evaluate_node", "collect_node", "clip2scene"):
         assert os.access(install / "lib" / "clip2scene_ros" / name, os.X_OK)
     for relative in ("package.xml", "launch/segment.launch.py", "config/classes/world.yaml", "config/fastdds.xml"):
         assert (install / "share" / "clip2scene_ros" / relative).exists()

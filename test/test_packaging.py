@@ -75,7 +75,7 @@ def test_the_wheel_holds_every_module_share_file_and_weight(source_copy: Path, w
 
 def test_executables_lie_where_ros2_run_looks_and_may_be_executed(wheel: Path) -> None:
     files = files_of(wheel)
-    for name in ("segment_node", "evaluate_node", "clip2scene"):
+    for name in ("segment_node", "evaluate_node", "collect_node", "clip2scene"):
         assert files[f"data/lib/clip2scene_ros/{name}"] & 0o111 == 0o111
 
 
