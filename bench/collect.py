@@ -1,0 +1,288 @@
+"""Is segmentation disturbed when frames are collected beside it?
+
+`segment_node` labels clouds at half its maximal rate, which is measured first. `collect_node` runs beside it with six
+JPEG cameras at 12 Hz, in blocks that alternate between active and inactive, so that what else the machine does falls on
+both. A second part does the same at 5 Hz and counts missed deadlines: labels later than the next scan.
+
+    python bench/collect.py --blocks 6 --block-s 30
+    python bench/collect.py --blocks 2 --block-s 5 --points 5000 --cameras 2 --json collect.json
+
+Prints p50 and p95 of the time from sending a cloud to its labels with collecting off and on, their ratio (goal: at most
+1.2), the bootstrap interval of it over blocks, deadlines missed, frames kept and bytes a frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from live import make_scans, serialise
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from clip2scene_ros.frame import CameraModel
+from clip2scene_ros.io.calibration import save_calibration
+from clip2scene_ros.io.image import encode_jpeg
+from clip2scene_ros.io.stamps import HEAD_BYTES
+from clip2scene_ros.latency import percentiles
+from clip2scene_ros.nodes.conversions import byte_array
+from clip2scene_ros.nodes.peer import Peer
+from clip2scene_ros.nodes.process import RunningNode, ros_arguments, start_node
+
+NAMESPACE = f"bench_{os.getpid()}"
+IMAGE_HZ = 12.0
+START_S = 1_700_000_000
+READY_S = 180.0
+GOAL = 1.2
+WIDTH, HEIGHT = 1600, 900
+CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+class Rig:
+    """Sends clouds and images by one clock, in the peer's process; hears the collector.
+
+    Args:
+        peer: sends clouds and times labels.
+        clouds: serialised.
+        cameras: their names.
+    """
+
+    def __init__(self, peer: Peer, clouds: list[bytearray], cameras: list[str]) -> None:
+        self._peer, self._clouds = peer, clouds
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        self._images = [peer.node.create_publisher(CompressedImage, f"{c}/image/compressed", qos) for c in cameras]
+        rng = np.random.default_rng(0)
+        noise = np.kron(rng.integers(0, 255, (HEIGHT // 10, WIDTH // 10, 3), dtype=np.uint8), np.ones((10, 10, 1)))
+        jpeg = byte_array(encode_jpeg(noise.astype(np.uint8), 90))
+        self.image_bytes = len(jpeg)
+        self._image = bytearray(serialize_message(CompressedImage(header=Header(), format="jpeg", data=jpeg)))
+        self.report: dict[str, str] = {}
+        peer.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
+        self._change = peer.node.create_client(ChangeState, "clip2scene_collect/change_state")
+        self._sent = 0
+
+    def _hear(self, message: DiagnosticArray) -> None:
+        (status,) = message.status
+        if status.name.endswith(": collecting"):
+            self.report = {v.key: v.value for v in status.values}
+
+    def collect(self, wanted: bool) -> None:
+        """Activate or deactivate the collector, and wait until it is."""
+        state = "active" if wanted else "inactive"
+        if self.report.get("state") != state:
+            transition = Transition.TRANSITION_ACTIVATE if wanted else Transition.TRANSITION_DEACTIVATE
+            asked = self._change.call_async(ChangeState.Request(transition=Transition(id=transition)))
+            wait(asked.done, f"{state} collector")
+        wait(lambda: self.report.get("state") == state, f"{state} collector")
+
+    def drive(self, seconds: float, rate_hz: float) -> tuple[list[float], int, int]:
+        """Send for a while; return times from sending to labels [ms], labels later than the next scan, scans sent."""
+        self._peer.labels.clear()
+        self._peer.sent_ns.clear()
+        scans, images = int(seconds * rate_hz), int(seconds * IMAGE_HZ)
+        events = sorted([(i / rate_hz, 0) for i in range(scans)] + [(i / IMAGE_HZ, 1) for i in range(images)])
+        began_s, base_ns = time.monotonic(), START_S * 10**9 + self._sent * 10**9
+        for at_s, kind in events:
+            time.sleep(max(0.0, began_s + at_s - time.monotonic()))
+            stamp_ns = base_ns + round(at_s * 1e9)
+            if kind:
+                for publisher in self._images:
+                    publisher.publish(bytes(stamped(self._image, stamp_ns)))
+            else:
+                cloud = self._clouds[int(at_s * rate_hz) % len(self._clouds)]
+                self._peer.send(bytes(stamped(cloud, stamp_ns)))
+        self._sent += int(seconds) + 10
+        wait_quietly(lambda: len(self._peer.labels) >= scans, 2.0)
+        took_ms = self._peer.latencies_ms()
+        return took_ms, scans - sum(ms <= 1000 / rate_hz for ms in took_ms), scans
+
+    def frames_kept(self) -> tuple[int, float]:
+        """Return frames kept in this activation and the megabytes of their messages."""
+        return int(self.report.get("kept", 0)), float(self.report.get("kept_mb", 0))
+
+
+def stamped(data: bytearray, stamp_ns: int) -> bytearray:
+    """Write a header's stamp into a serialised message."""
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    data[4:HEAD_BYTES] = seconds.to_bytes(4, "little") + nanoseconds.to_bytes(4, "little")
+    return data
+
+
+def wait_quietly(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for a condition; return whether it came true."""
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > end_s:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, or raise TimeoutError."""
+    if not wait_quietly(condition, READY_S):
+        raise TimeoutError(f"no {what} within {READY_S:.0f} s")
+
+
+def start_collector(args: argparse.Namespace, folder: Path, cameras: list[str]) -> RunningNode:
+    """Start collect_node, which stays inactive after its first activation."""
+    camera = CameraModel(WIDTH, HEIGHT, np.array([[1000.0, 0, WIDTH / 2], [0, 1000.0, HEIGHT / 2], [0, 0, 1]]))
+    save_calibration(folder / "rig.yaml", dict.fromkeys(cameras, (camera, CAMERA_FROM_LIDAR)))
+    parameters: dict[str, object] = {
+        "folder": str(folder / "shards"),
+        "cameras": ",".join(cameras),
+        "calibration.file": str(folder / "rig.yaml"),
+        "classes": args.classes,
+        "clip.checkpoint": args.clip,
+        "dense": args.dense,
+        "choice.min_interval_s": 0.0,
+        "buffer.before_s": 0.0,
+        "worker.nice": args.nice,
+        "diagnostics.period_s": 0.2,
+    }
+    command = [sys.executable, "-m", "clip2scene_ros.nodes.collect", *ros_arguments(parameters, {}, NAMESPACE)]
+    log = folder / "collect.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+    return RunningNode(process, log)
+
+
+def maximal_rate(rig: Rig, seconds: float) -> float:
+    """Return how many clouds a second the segmentation labels when there are always more."""
+    took_ms, _, _ = rig.drive(seconds, 50.0)
+    return max(0.5, len(took_ms) / seconds)
+
+
+def alternate(rig: Rig, blocks: int, block_s: float, rate_hz: float) -> dict[str, Any]:
+    """Return the figures of blocks with collecting off and on, in turn."""
+    found: dict[bool, list[tuple[list[float], int, int]]] = {False: [], True: []}
+    kept, kept_mb = 0, 0.0
+    for block in range(2 * blocks):
+        on = block % 2 == 1
+        rig.collect(on)
+        found[on].append(rig.drive(block_s, rate_hz))
+        if on:
+            wait_quietly(lambda: False, 0.5)  # the next report
+            frames, megabytes = rig.frames_kept()
+            kept, kept_mb = kept + frames, kept_mb + megabytes
+    rig.collect(False)
+    off_ms, on_ms = ([ms for took, _, _ in found[on] for ms in took] for on in (False, True))
+    ratios = [
+        float(np.percentile(b[0], 95) / np.percentile(a[0], 95))
+        for a, b in zip(found[False], found[True], strict=True)
+        if a[0] and b[0]
+    ]
+    draws = np.random.default_rng(0).choice(ratios, (2000, len(ratios))).mean(axis=1) if ratios else np.full(1, np.nan)
+    return {
+        "rate_hz": rate_hz,
+        "off_ms": percentiles(off_ms),
+        "on_ms": percentiles(on_ms),
+        "p95_ratio": float(np.percentile(on_ms, 95) / np.percentile(off_ms, 95)) if off_ms and on_ms else None,
+        "p95_ratio_of_blocks": ratios,
+        "interval": [float(v) for v in np.percentile(draws, (2.5, 97.5))],
+        "scans": {str(on): sum(sent for _, _, sent in found[on]) for on in found},
+        "missed": {str(on): sum(missed for _, missed, _ in found[on]) for on in found},
+        "kept": kept,
+        "kept_mb_of_messages": kept_mb,
+    }
+
+
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Run both nodes and return all figures."""
+    scans, source = make_scans(args.points)
+    clouds, cameras = [serialise(scan) for scan in scans], [f"cam_{i}" for i in range(args.cameras)]
+    with tempfile.TemporaryDirectory(prefix="clip2scene-collect-") as name:
+        folder = Path(name)
+        collector = start_collector(args, folder, cameras)
+        try:
+            with (
+                start_node({"segmenter.threads": args.threads}, namespace=NAMESPACE) as node,
+                Peer(NAMESPACE, check=node.check) as peer,
+            ):
+                rig = Rig(peer, clouds, cameras)
+                peer.greet(READY_S)
+                wait(lambda: rig.report.get("state") == "active" or collector.check() is not None, "collector")
+                rig.collect(False)
+                rig.drive(min(5.0, args.block_s), 2.0)  # torch and its allocator are slower at first
+                rate_hz = maximal_rate(rig, min(10.0, args.block_s))
+                half = alternate(rig, args.blocks, args.block_s, rate_hz / 2)
+                five = alternate(rig, args.blocks, args.block_s, 5.0)
+        finally:
+            collector.stop(signal.SIGINT)
+        shards = list((folder / "shards").glob("*.tar"))
+        log = collector.log_tail()
+    return {
+        "points": args.points,
+        "source": source,
+        "cameras": args.cameras,
+        "image_bytes": rig.image_bytes,
+        "teacher": args.clip,
+        "nice": args.nice,
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg(),
+        "maximal_rate_hz": rate_hz,
+        "half_rate": half,
+        "five_hz": five,
+        "shard_bytes": sum(shard.stat().st_size for shard in shards) if shards else 0,
+        "collector_log": log,
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    print(f"{result['points']} points from {result['source']}; {result['cameras']} cameras at {IMAGE_HZ:g} Hz, ")
+    print(f"JPEGs of {result['image_bytes']} bytes; teacher {result['teacher']}, nice {result['nice']}")
+    print(f"{result['cores']} cores, load {result['load_average'][0]:.1f}; max {result['maximal_rate_hz']:.1f} scans/s")
+    print(
+        f"{'':<12}{'off p50':>9}{'off p95':>9}{'on p50':>9}{'on p95':>9}{'ratio':>8}  interval of blocks, missed, kept"
+    )
+    for title, part in (("half rate", result["half_rate"]), ("5 Hz", result["five_hz"])):
+        off, on, ratio = part["off_ms"], part["on_ms"], part["p95_ratio"]
+        low, high = part["interval"]
+        missed = f"off {part['missed']['False']} of {part['scans']['False']}, "
+        missed += f"on {part['missed']['True']} of {part['scans']['True']}"
+        row = f"{title:<12}{off['p50']:>9.1f}{off['p95']:>9.1f}{on['p50']:>9.1f}{on['p95']:>9.1f}"
+        row += "" if ratio is None else f"{ratio:>8.2f}"
+        print(f"{row}  {low:.2f} .. {high:.2f}, {missed}, {part['kept']} frames ({part['kept_mb_of_messages']:.1f} MB)")
+    print(f"goal: ratio at half rate of at most {GOAL}")
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--points", type=int, default=34720)
+    parser.add_argument("--cameras", type=int, default=6)
+    parser.add_argument("--blocks", type=int, default=6, help="of each kind")
+    parser.add_argument("--block-s", type=float, default=30.0, help="length of a block [s]")
+    parser.add_argument("--clip", default="tiny", help="CLIP weights; the shipped ones; empty for ViT-B/16 of OpenAI")
+    parser.add_argument("--classes", default="world", help="the teacher's class set")
+    parser.add_argument("--dense", default="", help="settings of dense features")
+    parser.add_argument("--nice", type=int, default=19, help="of the teacher's process")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the segmentation")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    result = measure(args)
+    show(result)
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
