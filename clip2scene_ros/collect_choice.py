@@ -6,9 +6,11 @@ from collections import deque
 
 import numpy as np
 
+from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.collect_config import ChoiceConfig
 from clip2scene_ros.frame import NS_PER_S, UNKNOWN, Array
 from clip2scene_ros.geometry import invert
+from clip2scene_ros.words import claims
 
 HOUR_NS = 3600 * NS_PER_S
 REMEMBERED = 256
@@ -121,3 +123,12 @@ def disagreement(labels: Array, student: Array) -> float:
     """
     both = (labels != UNKNOWN) & (student != UNKNOWN)
     return float((labels[both] != student[both]).mean()) if both.any() else 0.0
+
+
+def table_of(student: ClassSet, teacher: ClassSet) -> Array:
+    """Return (256,) uint8 the student's class id -> the teacher's, 255 where the teacher knows no such class."""
+    table = np.full(256, UNKNOWN, np.uint8)
+    for class_id, meant in enumerate(claims(teacher, student)):
+        if len(meant) == 1:
+            table[class_id] = meant[0]
+    return table

@@ -24,6 +24,8 @@ from clip2scene_ros.errors import CannotStore, Clip2SceneError
 if TYPE_CHECKING:
     from clip2scene_ros.recorder import Recorder  # torch comes with it
 
+_log = logging.getLogger(__name__)
+
 RETRY_S = 0.5
 """How often a frame is offered to a disk that had no room for it."""
 
@@ -213,17 +215,25 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
     try:
         pipe.send(Ready(f"{teacher.describe()}{f'; {teacher.notice}' if teacher.notice else ''}"))
         while True:
+            if not pipe.poll(settings.config.shards.sync_s):
+                recorder.sync()  # frames that no other follows are to survive a power cut as well
             message = pipe.recv()
             if isinstance(message, Job):
-                recorder.open()
                 signals.asked = False
                 pipe.send(_do(recorder, message, pipe, signals))
             elif isinstance(message, Student):
-                recorder.know_student(message.class_set)
+                _know_student(recorder, message.class_set)
             else:
                 pipe.send(_finish(recorder))
     finally:
         _finish(recorder)
+
+
+def _know_student(recorder: Recorder, class_set: str) -> None:
+    try:
+        recorder.know_student(class_set)
+    except Clip2SceneError as error:
+        _log.error("The student's class set cannot be read, so nobody asks it: %s", error)
 
 
 def _finish(recorder: Recorder) -> Finished:
@@ -250,6 +260,7 @@ def _do(recorder: Recorder, job: Job, pipe: Connection, signals: _Signals) -> Ou
         return prepared
     while True:
         try:
+            recorder.open()
             return recorder.store(prepared)
         except CannotStore as error:
             if signals.asked or pipe.poll(0):  # asked to finish, or the parent has ended

@@ -182,7 +182,7 @@ def files_of(text: str, lidars: tuple[str, ...], where: str = "calibration.file"
         BadConfig: it names another LiDAR, none for one, or nothing.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    pairs = dict((p.strip() for p in part.split(": ", 1)) for part in parts if ": " in part)
+    pairs = {lidar.strip(): path.strip() for lidar, colon, path in (part.partition(": ") for part in parts) if colon}
     if len(lidars) == 1 and len(parts) == 1 and not pairs:
         return {lidars[0]: Path(parts[0]).expanduser()}
     if set(pairs) != set(lidars) or len(parts) != len(pairs):
@@ -198,7 +198,8 @@ def _around(stamp_ns: int, pose: Any) -> dict[int, Array]:  # noqa: ANN401 - a f
 
 def _bare(raw: RawSet) -> Scan:
     """Return the scan without its points: stamp and frame."""
-    return _empty(raw.stamp_ns, typestore().deserialize_cdr(raw.scan, CLOUD).header.frame_id)
+    message: Any = typestore().deserialize_cdr(raw.scan, CLOUD)
+    return _empty(raw.stamp_ns, message.header.frame_id)
 
 
 def _empty(stamp_ns: int, frame_id: str = "") -> Scan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ import numpy as np
 import yaml
 
 from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.collect_choice import Novelty
+from clip2scene_ros.collect_choice import Novelty, table_of
 from clip2scene_ros.collect_config import CollectConfig
 from clip2scene_ros.collect_sets import Job, Outcome, RawImage
 from clip2scene_ros.config import DenseConfig, settings_of, with_settings
-from clip2scene_ros.errors import BadCloud, BadConfig, BadDataset, BadImage, BadTeacher
-from clip2scene_ros.frame import UNKNOWN, Array, Frame, PseudoLabels, Scan, View
+from clip2scene_ros.errors import BadCloud, BadConfig, BadDataset, BadImage, BadTeacher, CannotStore
+from clip2scene_ros.frame import Array, Frame, PseudoLabels, Scan, View
 from clip2scene_ros.io.bag_frames import CLOUD, COMPRESSED, IMAGE
 from clip2scene_ros.io.bag_messages import Message, typestore
 from clip2scene_ros.io.image import decode_compressed_message, decode_raw
@@ -31,7 +32,8 @@ from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.labeler import Labeler
 from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, Teacher
-from clip2scene_ros.words import claims
+
+_log = logging.getLogger(__name__)
 
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 """What JPEG and PNG begin with: shards keep these as they came."""
@@ -121,6 +123,14 @@ class Recorder:
                 failed = error
         if failed is not None:
             raise failed
+
+    def sync(self) -> None:
+        """Have what was appended survive a power cut, as far as the disk can; where it cannot, the log says so."""
+        for writer in self._writers.values():
+            try:
+                writer.sync()
+            except CannotStore as error:
+                _log.warning("%s", error)
 
     def know_student(self, class_set_json: str) -> None:
         """Learn what the class ids of the student's label clouds mean.
@@ -255,15 +265,6 @@ def teacher_sha256(teacher: Teacher, config: CollectConfig) -> str:
 def folder_of(folder: Path, source: str, lidars: tuple[str, ...]) -> Path:
     """Return where the shards of a LiDAR go: of several each has a folder, since sweeps are of one sensor."""
     return folder if len(lidars) == 1 else folder / source.strip("/").replace("/", "_")
-
-
-def table_of(student: ClassSet, teacher: ClassSet) -> Array:
-    """Return (256,) uint8 the student's class id -> the teacher's, 255 where the teacher knows no such class."""
-    table = np.full(256, UNKNOWN, np.uint8)
-    for class_id, meant in enumerate(claims(teacher, student)):
-        if len(meant) == 1:
-            table[class_id] = meant[0]
-    return table
 
 
 def _pixels(raw: RawImage) -> tuple[Array, bytes]:

@@ -26,14 +26,14 @@ from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from clip2scene_ros.collect_config import CollectNodeConfig
-from clip2scene_ros.collect_process import Failed, Ready, RecorderProcess, Settings
+from clip2scene_ros.collect_process import RecorderProcess, Settings
 from clip2scene_ros.collect_rig import FileRig
 from clip2scene_ros.collect_sets import RawSet
 from clip2scene_ros.collector import Collector
-from clip2scene_ros.errors import BadConfig, Clip2SceneError, NodeFailed
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.nodes.background import at_work
 from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, judge, report, rows
-from clip2scene_ros.nodes.collect_dispatch import Dispatcher
+from clip2scene_ros.nodes.collect_dispatch import Dispatcher, start_recorder
 from clip2scene_ros.nodes.collect_inputs import Inputs, Names, names_of, rig_of
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
 from clip2scene_ros.nodes.logs import QUIET_S, RosHandler
@@ -46,29 +46,8 @@ STOP_S = 5.0
 """How long a deactivation waits for the frame at hand, and for the shards."""
 EXIT_STOP_S = 1.0
 """The same on Ctrl-C, where the frame at hand is given up."""
-POLL_S = 0.1
 
 Load = Callable[[Settings], tuple[RecorderProcess, str]]
-
-
-def start_recorder(settings: Settings, alive: Callable[[], bool] = lambda: True) -> tuple[RecorderProcess, str]:
-    """Return the teacher's process, ready to work, and what its teacher says of itself.
-
-    Raises:
-        NodeFailed: it cannot work; the text says why.
-    """
-    process = RecorderProcess(settings)
-    try:
-        while alive():
-            said = process.hear(POLL_S)
-            if isinstance(said, Ready):
-                return process, said.text
-            if isinstance(said, Failed):
-                raise NodeFailed("teacher", said.text)
-    except EOFError as error:
-        raise NodeFailed("teacher", "The teacher's process ended while it was loading.") from error
-    process.close(EXIT_STOP_S)
-    raise NodeFailed("teacher", "Interrupted while the teacher was loading.")
 
 
 class CollectNode(LifecycleNode):
@@ -137,8 +116,9 @@ class CollectNode(LifecycleNode):
         again = partial(start_recorder, settings, self.context.ok)
         dispatcher = Dispatcher(collector, self._process, lambda: again()[0], self.get_logger())
         self._heard_s = time.monotonic()
-        take, know = dispatcher.add_student, dispatcher.know_student
-        self._inputs = Inputs(self, config, names, rig, partial(self._take, dispatcher), take, know)
+        on_odometry, on_set = partial(dispatcher.add_odometry, rig), partial(self._take, dispatcher)
+        on_student, on_class_set = dispatcher.add_student, dispatcher.know_student
+        self._inputs = Inputs(self, config, names, on_odometry, on_set, on_student, on_class_set)
         self._dispatcher = dispatcher
         cameras = ", ".join(names.cameras)
         text = f"Collecting `{', '.join(names.lidars)}` with {cameras} into {Path(config.folder).absolute()}"

@@ -8,17 +8,51 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from nav_msgs.msg import Odometry
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from clip2scene_ros.collect_process import Finish, Finished, Paused, RecorderProcess, Report, Said, Student
+from clip2scene_ros.collect_process import (
+    Failed,
+    Finish,
+    Finished,
+    Paused,
+    Ready,
+    RecorderProcess,
+    Report,
+    Said,
+    Settings,
+    Student,
+)
+from clip2scene_ros.collect_rig import FileRig
 from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet
 from clip2scene_ros.collector import Collector
+from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.nodes.logs import QUIET_S
 
 POLL_S = 0.1
 AGAIN_S = 5.0
 """A process that died is started again, and not more often than this."""
 MINUTE_S = 60.0
+
+
+def start_recorder(settings: Settings, alive: Callable[[], bool] = lambda: True) -> tuple[RecorderProcess, str]:
+    """Return the teacher's process, ready to work, and what its teacher says of itself.
+
+    Raises:
+        NodeFailed: it cannot work; the text says why.
+    """
+    process = RecorderProcess(settings)
+    try:
+        while alive():
+            said = process.hear(POLL_S)
+            if isinstance(said, Ready):
+                return process, said.text
+            if isinstance(said, Failed):
+                raise NodeFailed("teacher", said.text)
+    except EOFError as error:
+        raise NodeFailed("teacher", "The teacher's process ended while it was loading.") from error
+    process.close(POLL_S)
+    raise NodeFailed("teacher", "Interrupted while the teacher was loading.")
 
 
 class Dispatcher:
@@ -69,6 +103,11 @@ class Dispatcher:
         """Take a label cloud of the student."""
         with self._changed:
             self._collector.add_student(stamp_ns, labels)
+
+    def add_odometry(self, rig: FileRig, message: Odometry) -> None:
+        """Have the rig take in a pose; the thread asks it for others."""
+        with self._changed:
+            rig.add_odometry(message)
 
     def know_student(self, class_set: str) -> None:
         """Take the JSON of the student's class set."""

@@ -82,7 +82,7 @@ class Inputs:
         node: who subscribes.
         config: topics and their quality of service.
         names: what to listen to.
-        rig: gets the odometry.
+        on_odometry: gets the vehicle's poses.
         on_set: gets each set.
         on_student: gets stamp and bytes of each label cloud of the student.
         on_class_set: gets the JSON of the student's class set.
@@ -93,7 +93,7 @@ class Inputs:
         node: Node,
         config: CollectNodeConfig,
         names: Names,
-        rig: FileRig,
+        on_odometry: Callable[[Odometry], None],
         on_set: Callable[[RawSet], None],
         on_student: Callable[[int, bytes], None],
         on_class_set: Callable[[str], None],
@@ -104,7 +104,7 @@ class Inputs:
         for camera, compressed in names.cameras.items():
             kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
             self.filters.append(RawSubscriber(node, kind, f"{camera}/{topic}", images))
-        self._others = [node.create_subscription(Odometry, "odom", rig.add_odometry, ODOMETRY_DEPTH)]
+        self._others = [node.create_subscription(Odometry, "odom", on_odometry, ODOMETRY_DEPTH)]
         if config.choice.min_disagreement:  # without a subscriber the student does not even run
             heard = node.create_subscription(PointCloud2, "labels", self._student, qos_profile(config.points), raw=True)
             told = node.create_subscription(String, "class_set", lambda m: on_class_set(m.data), latched())
