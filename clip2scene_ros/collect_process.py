@@ -119,6 +119,10 @@ class RecorderProcess:
         """Return its process id."""
         return self._process.pid
 
+    def runs(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process.is_alive()
+
     def send(self, message: Job | Finish | Student) -> bool:
         """Give it something to do; return whether it still runs."""
         try:

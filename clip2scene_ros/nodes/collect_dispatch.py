@@ -173,6 +173,8 @@ class Dispatcher:
                 self._changed.wait_for(lambda: self._stopping or self._collector.waits)
                 if self._stopping:
                     return
+            if self.process is not None and not self.process.runs():
+                self._died()
             if self.process is None and not self._start_again():
                 continue
             with self._changed:
@@ -210,10 +212,7 @@ class Dispatcher:
         try:
             said = self.process.hear(timeout_s)
         except EOFError:
-            self.process.close(POLL_S)
-            self.process, self.deaths, self._told = None, self.deaths + 1, False
-            if not self._stopping:
-                self._fail("The teacher's process ended by itself; it is started again with the next frame.")
+            self._died()
             return None
         if isinstance(said, Paused):
             if not self.paused:
@@ -223,6 +222,13 @@ class Dispatcher:
             tell = self._logger.error if said.level >= logging.ERROR else self._logger.warning
             tell(said.text, throttle_duration_sec=QUIET_S)
         return said
+
+    def _died(self) -> None:
+        if self.process is not None:
+            self.process.close(POLL_S)
+        self.process, self.deaths, self._told = None, self.deaths + 1, False
+        if not self._stopping:
+            self._fail("The teacher's process ended by itself; it is started again with the next frame.")
 
     def _start_again(self) -> bool:
         try:

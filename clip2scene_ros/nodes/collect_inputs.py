@@ -100,11 +100,12 @@ class Inputs:
     ) -> None:
         points, images = qos_profile(config.points), qos_profile(config.images)
         self._node, self._names, self._on_set, self._on_student = node, names, on_set, on_student
+        # First, since an executor looks at subscriptions in this order: poses are known before the scans of their time.
+        self._others = [node.create_subscription(Odometry, "odom", on_odometry, ODOMETRY_DEPTH)]
         self.filters = [RawSubscriber(node, PointCloud2, topic, points) for topic in names.lidars]
         for camera, compressed in names.cameras.items():
             kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
             self.filters.append(RawSubscriber(node, kind, f"{camera}/{topic}", images))
-        self._others = [node.create_subscription(Odometry, "odom", on_odometry, ODOMETRY_DEPTH)]
         if config.choice.min_disagreement:  # without a subscriber the student does not even run
             heard = node.create_subscription(PointCloud2, "labels", self._student, qos_profile(config.points), raw=True)
             told = node.create_subscription(String, "class_set", lambda m: on_class_set(m.data), latched())

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import yaml
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Pose, PoseWithCovariance, Quaternion
@@ -38,6 +39,9 @@ def write_rig(path: Path) -> Path:
     """Write a calibration in which both cameras look ahead."""
     placed = np.linalg.inv(BASE_FROM_CAMERA) @ BASE_FROM_LIDAR
     save_calibration(path, dict.fromkeys(CAMERAS, (CAMERA, placed)))
+    content = yaml.safe_load(path.read_text())
+    content["lidar"]["base_from_lidar"] = BASE_FROM_LIDAR.tolist()
+    path.write_text(yaml.safe_dump(content))
     return path
 
 
@@ -79,16 +83,23 @@ class Vehicle:
         """Return values of the newest report."""
         return [int(self.report.get(name, 0)) for name in names]
 
-    def send(self, i: int, cameras: tuple[str, ...] = CAMERAS, x_m: float | None = None) -> None:
+    def odometry(self, i: int, x_m: float) -> None:
+        """Say where the vehicle is at scan i."""
+        pose = Pose(position=Point(x=x_m), orientation=Quaternion(w=1.0))
+        header = Header(stamp=stamp_of_scan(i), frame_id="odom")
+        self._odometry.publish(Odometry(header=header, pose=PoseWithCovariance(pose=pose)))
+
+    def send(self, i: int, cameras: tuple[str, ...] = CAMERAS) -> None:
         """Send scan i and its images."""
-        stamp_ns = START_NS + i * PERIOD_NS
-        stamp = Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
-        if x_m is not None:
-            pose = Pose(position=Point(x=x_m), orientation=Quaternion(w=1.0))
-            header = Header(stamp=stamp, frame_id="odom")
-            self._odometry.publish(Odometry(header=header, pose=PoseWithCovariance(pose=pose)))
+        stamp = stamp_of_scan(i)
         for camera in cameras:
             header = Header(stamp=stamp, frame_id=camera)
             self._images[camera].publish(CompressedImage(header=header, format="jpeg", data=self._jpeg))
         scan, _ = scan_and_labels(i)
         self._points.publish(cloud_message(pack_points(scan), Header(stamp=stamp, frame_id="lidar_top")))
+
+
+def stamp_of_scan(i: int) -> Time:
+    """Return the stamp of scan i."""
+    seconds, nanoseconds = divmod(START_NS + i * PERIOD_NS, 10**9)
+    return Time(sec=seconds, nanosec=nanoseconds)

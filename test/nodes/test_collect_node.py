@@ -154,25 +154,30 @@ def test_keep_saves_the_seconds_around_it_and_a_dead_worker_costs_its_own_frame(
         until(answer.done, "an answer")
         return answer.result()
 
+    for i in range(40):  # before the answer of the service: all of it is heard before the first scan
+        vehicle.odometry(i, 0.1 * i if i < 30 else 100.0 * i)
     refused = keep()
     assert (refused.success, "nothing to keep" in refused.message) == (False, True)
     for i in range(20):
-        vehicle.send(i, x_m=0.1 * i)
-        until(lambda i=i: vehicle.counts("received", "kept", "at_worker") == [i + 1, 1, 0], f"scan {i} is judged")
+        vehicle.send(i)
+        judged = [i + 1, 1, 0, 0]
+        until(lambda j=judged: vehicle.counts("received", "kept", "at_worker", "waiting") == j, f"scan {i} is judged")
     assert vehicle.counts("remembered") == [6]
     answer = keep()
     assert (answer.success, "6 frames of before" in answer.message) == (True, True)
     for i in range(20, 26):
-        vehicle.send(i, x_m=0.1 * i)
+        vehicle.send(i)
     settled(vehicle, 1 + 6 + 3)
     children = subprocess.run(
-        ["ps", "--ppid", str(node.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+        ["ps", "-ww", "--ppid", str(node.process.pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     (worker,) = (int(line.split()[0]) for line in children if "spawn_main" in line)
+    os.kill(worker, signal.SIGSTOP)
+    vehicle.send(30)
+    until(lambda: vehicle.counts("at_worker") == [1], "the worker has a frame")
     os.kill(worker, signal.SIGKILL)
-    vehicle.send(30, x_m=500.0)
     until(lambda: vehicle.counts("dropped.worker_died") == [1], "the frame of the dead worker is counted", READY_S)
-    vehicle.send(31, x_m=700.0)
+    vehicle.send(31)
     settled(vehicle, 11)
     assert vehicle.counts("worker_deaths") == [1]
     assert balanced(vehicle.report)
