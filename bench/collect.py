@@ -224,7 +224,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 five = alternate(rig, args.blocks, args.block_s, 5.0)
         finally:
             collector.stop(signal.SIGINT)
-        shards = list((folder / "shards").glob("*.tar"))
+        shard_bytes = sum(shard.stat().st_size for shard in (folder / "shards").glob("*.tar"))
         log = collector.log_tail()
     return {
         "points": args.points,
@@ -238,7 +238,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "maximal_rate_hz": rate_hz,
         "half_rate": half,
         "five_hz": five,
-        "shard_bytes": sum(shard.stat().st_size for shard in shards) if shards else 0,
+        "shard_bytes": shard_bytes,
         "collector_log": log,
     }
 
@@ -259,6 +259,8 @@ def show(result: dict[str, Any]) -> None:
         row = f"{title:<12}{off['p50']:>9.1f}{off['p95']:>9.1f}{on['p50']:>9.1f}{on['p95']:>9.1f}"
         row += "" if ratio is None else f"{ratio:>8.2f}"
         print(f"{row}  {low:.2f} .. {high:.2f}, {missed}, {part['kept']} frames ({part['kept_mb_of_messages']:.1f} MB)")
+    frames = result["half_rate"]["kept"] + result["five_hz"]["kept"]
+    print(f"{result['shard_bytes']} bytes of shards for {frames} frames and those before the first block")
     print(f"goal: ratio at half rate of at most {GOAL}")
 
 
