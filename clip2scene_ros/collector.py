@@ -120,7 +120,7 @@ class Collector:
         held.reason = outcome.reason
         if outcome.reason == "familiar":
             self._hold(held.raw.size)
-            if held.triggered:  # while the worker looked at it
+            if held.triggered and not job.triggered:  # while the worker looked at it
                 self._waiting.appendleft(held)
             else:
                 self._remember(held)
