@@ -28,7 +28,7 @@ setup(
         # How ROS 2 finds a package, and where `ros2 run` and `ros2 launch` look for its executables.
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),
-        (f"lib/{PACKAGE}", [f"scripts/{name}" for name in ("segment_node", "evaluate_node", "collect_node", "clip2scene")]),
+        (f"lib/{PACKAGE}", [str(path) for path in sorted(Path("scripts").iterdir()) if path.is_file()]),
         *share_files("config"),
         *share_files("launch"),
     ],

@@ -189,7 +189,7 @@ def survey(
             rig.add_odometry(bag.decode(topic, msgtype, data))
         elif camera_of[topic] not in rig.cameras:
             rig.add_camera(camera_of[topic], bag.decode(topic, msgtype, data))
-    return stamps
+    return rig, stamps
 
 
 def _header_stamp(bag: BagFile, topic: str, data: bytes) -> int:
