@@ -118,7 +118,7 @@ def test_what_the_command_line_gives_replaces_the_presets():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--preset worst", "paper, official, best.*worst"),
+        ("--preset worst", "paper, official, best, ppkt.*worst"),
         ("--semantic.form mse", r"semantic\.form.*ce.*mse"),
         ("--steps many", "steps.*int.*many"),
         ("--switching.start 2", r"switching\.start.*\[0"),

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from clip2scene_training.config import OFFICIAL_LOSSES, PretrainLossConfig
+from clip2scene_training.config import OFFICIAL_LOSSES, RIVALS, PretrainLossConfig
 from clip2scene_training.consistency import PixelProjection, cosine_loss
 from clip2scene_training.contrast import distill_kl, pair_contrast, superpixel_contrast
 from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
-from clip2scene_training.rivals import KL, OPENSCENE, PPKT, RIVALS, SLIDR, SeenPairs, rival_losses
+from clip2scene_training.rivals import SeenPairs, rival_losses
 from clip2scene_training.semantic import text_logits
 from clip2scene_training.switching import generator_for
 
@@ -50,10 +50,10 @@ def test_each_term_is_its_own_function_of_the_pairs_that_count():
     pairs = seen()
     known = pairs.labels != 255
     for config, name, expected in (
-        (PPKT, "contrast", pair_contrast(pairs.points, pairs.projected, 0)),
-        (SLIDR, "contrast", superpixel_contrast(pairs.points, pairs.projected, pairs.superpixel)),
-        (OPENSCENE, "feature", cosine_loss(pairs.points[known], pairs.features[known])),
-        (KL, "distill", distill_kl(pairs.logits[known], pairs.teacher[known])),
+        (RIVALS["ppkt"], "contrast", pair_contrast(pairs.points, pairs.projected, 0)),
+        (RIVALS["slidr"], "contrast", superpixel_contrast(pairs.points, pairs.projected, pairs.superpixel)),
+        (RIVALS["openscene"], "feature", cosine_loss(pairs.points[known], pairs.features[known])),
+        (RIVALS["kl"], "distill", distill_kl(pairs.logits[known], pairs.teacher[known])),
     ):
         assert rival_losses(pairs, config)[name].item() == pytest.approx(expected.item(), abs=1e-12)
 

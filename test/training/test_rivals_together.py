@@ -12,9 +12,9 @@ from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.student.networks import build_network
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 from clip2scene_training import consistency, rivals, semantic, superpixels, switching
+from clip2scene_training.config import RIVALS
 from clip2scene_training.pretrain_samples import PretrainSample, collate_pretrain, make_pretrain_sample
 from clip2scene_training.readout import LinearProbe
-from clip2scene_training.rivals import RIVALS
 
 DIM, STEPS = 16, 6
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clip2scene_ros.config import NetworkConfig, setting
 from clip2scene_training.photos.config import PhotoConfig
@@ -159,12 +159,50 @@ class PretrainLossConfig:
     distill: DistillConfig = field(default_factory=DistillConfig)
     feature: FeatureConfig = field(default_factory=FeatureConfig)
 
+    @property
+    def world_learns(self) -> bool:
+        """Return whether any term reads the global head's embeddings; else the local head's go into the checkpoint."""
+        return any(term.weight for term in (self.semantic, self.contrast, self.distill, self.feature))
+
+    @property
+    def projects(self) -> bool:
+        """Return whether any term compares the student with pixels by way of a projection."""
+        cells = self.space_time.form == "cells" and self.space_time.pixels
+        return bool(self.space_time.weight and cells) or bool(self.contrast.weight)
+
+    @property
+    def reads_pixels(self) -> bool:
+        """Return whether any term needs CLIP's features of pixels."""
+        cosine = bool(self.space_time.weight) and self.space_time.form == "cosine"
+        return self.projects or cosine or any(t.weight for t in (self.distill, self.feature))
+
+    @property
+    def without_classes(self) -> bool:
+        """Return whether features alone are learned, so that classes have to be read out of them."""
+        others = (self.semantic, self.space_time, self.distill, self.feature)
+        return bool(self.contrast.weight) and not any(term.weight for term in others)
+
 
 OFFICIAL_LOSSES = PretrainLossConfig(
     space_time=SpaceTimeConfig(pixels=False, learn_projection=False, centre="free", mean_over="slots", pick="first"),
     switching=SwitchConfig(start=0.55, granularity="batch"),
 )
 """As CLIP2Scene's released code: D1, D2 and D5 to D9 of docs/losses.md; it starts with the 12th of 20 epochs."""
+
+_NONE_OF_THE_PAPER = PretrainLossConfig(
+    SemanticConfig(weight=0.0), SpaceTimeConfig(weight=0.0), SwitchConfig(probability=0.0)
+)
+RIVALS = {
+    "ppkt": replace(_NONE_OF_THE_PAPER, contrast=ContrastConfig(weight=1.0)),
+    "slidr": replace(_NONE_OF_THE_PAPER, contrast=ContrastConfig(form="superpixels", weight=1.0)),
+    "openscene": replace(
+        _NONE_OF_THE_PAPER,
+        semantic=SemanticConfig(normalize=True, temperature=0.07, weight=0.0),  # scored as it was taught, by cosines
+        feature=FeatureConfig(weight=1.0),
+    ),
+    "kl": replace(_NONE_OF_THE_PAPER, distill=DistillConfig(weight=1.0)),
+}
+"""What CLIP2Scene is measured against; PPKT and SLidR learn features without classes: `readout.LinearProbe`."""
 
 
 @dataclass(frozen=True)

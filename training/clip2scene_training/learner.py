@@ -49,7 +49,7 @@ def begin(
     fabric: Fabric, config: PretrainConfig, lessons: Lessons, folder: Path, *, resume: bool
 ) -> tuple[TrainState[Learner], _FabricModule, _FabricOptimizer]:
     """Return a run's state, new or as saved in `folder`, and its student and optimizer as this process uses them."""
-    student = make_student(config, reads=lessons.features is not None)
+    student = make_student(config)
     if fabric.world_size > 1:
         synchronize(student)
     predicts = config.switching.probability > 0 and config.switching.prediction == "ema"
@@ -66,13 +66,13 @@ def begin(
     return state, model, stepper
 
 
-def make_student(config: PretrainConfig, *, reads: bool) -> TwoHeadedStudent:
-    """Return a new student; `reads` says whether there are features of pixels to project."""
-    space_time, size = config.space_time, config.network.embedding_dim
+def make_student(config: PretrainConfig) -> TwoHeadedStudent:
+    """Return a new student, with a projection of pixels where any term reads one."""
+    losses, size = config.losses, config.network.embedding_dim
+    learns = config.space_time.learn_projection or bool(config.contrast.weight)
     # CLIP compares features of pixels with words: they are as long as these.
-    projects = reads and space_time.form == "cells"
-    projection = PixelProjection(size, size, space_time.learn_projection) if projects else None
-    student = TwoHeadedStudent(config.network, projection, bool(config.semantic.weight), bool(space_time.weight))
+    projection = PixelProjection(size, size, learns) if losses.projects else None
+    student = TwoHeadedStudent(config.network, projection, losses.world_learns, bool(losses.space_time.weight))
     if config.precision == "bf16":
         mix_precision(student)
     return student

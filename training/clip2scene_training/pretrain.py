@@ -32,15 +32,26 @@ from clip2scene_training.pretrain_data import Lessons, prepare
 from clip2scene_training.pretrain_loader import PretrainSamples, pretrain_batches
 from clip2scene_training.pretrain_samples import PretrainSample
 from clip2scene_training.pseudo_labels import SceneFrames
+from clip2scene_training.readout import read_out
+from clip2scene_training.rivals import SeenPairs, rival_losses
 from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
 from clip2scene_training.semantic import capped_weights, semantic_loss, text_logits
 from clip2scene_training.state import TrainState
-from clip2scene_training.switching import MovingAverage, generator_for, self_trains, switched_labels, unpaired
+from clip2scene_training.superpixels import superpixels_of_pairs
+from clip2scene_training.superpoints import superpoints_of
+from clip2scene_training.switching import (
+    MovingAverage,
+    generator_for,
+    self_labels,
+    self_trains,
+    switched_labels,
+    unpaired,
+)
 from clip2scene_training.synchronized import average
 from clip2scene_training.validation import curves, look, write_results
 
-SWITCH, CELLS = 0, 1
-"""Streams of chance: which labels are switched, which pairs of an over-full cell count."""
+SWITCH, CELLS, CONTRAST = 0, 1, 2
+"""Streams of chance: which labels are switched, which pairs of an over-full cell count, which pairs are contrasted."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +188,9 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
 
     if not fabric.is_global_zero:
         return {}
+    if config.losses.without_classes:
+        card = read_out(state.student.student.kept(), card, lessons.frames, lessons.keys, config)
+        save_checkpoint(run.out, state.student.student.kept(), card)
     if not run.out.exists():  # a finished run whose checkpoint was taken away
         save_checkpoint(run.out, state.student.student.kept(), card)
     report = judged(fabric, run, state, folder)
@@ -217,17 +231,21 @@ def losses_of(
         logits = text_logits(world, text, semantic.normalize, semantic.temperature)
         # Section 3.4: from some time on, labels of pixels and predictions take turns.
         if self_trains(step, config.steps, switching):
+            speaks = world
             if ema is not None:
                 with fabric.autocast():
-                    world = ema(batch.coords, batch.feats)[1].float()
-            predicted = text_logits(world.detach(), text, semantic.normalize).argmax(1)
+                    speaks = ema(batch.coords, batch.feats)[1].float()
+            # Equal voxels, equal predictions; but a share of the surest and a majority are of points.
+            scores = text_logits(speaks.detach(), text, semantic.normalize, semantic.temperature)[batch.inverse]
+            predicted = self_labels(scores, switching, superpoints_of(batch) if switching.superpoints else None)
             coins = generator_for(config.seed, step, SWITCH)
-            labels = switched_labels(labels, predicted[rows], switching, coins)
+            labels = switched_labels(labels, predicted[batch.pair_point], switching, coins)
             if switching.unpaired:
-                rest = batch.inverse[unpaired(batch.pair_point, len(batch.inverse))]
+                alone = unpaired(batch.pair_point, len(batch.inverse))
                 losses["unpaired"] = semantic_loss(
-                    logits.index_select(0, rest), predicted[rest], semantic.form, weights=weights, average=average
-                )
+                    logits.index_select(0, batch.inverse[alone]), predicted[alone], semantic.form, weights=weights,
+                    average=average,
+                )  # fmt: skip
         # Section 3.2: a point scores highest with the words of its pixel's class.
         losses["semantic"] = semantic_loss(
             logits.index_select(0, rows), labels, semantic.form, weights=weights, average=average
@@ -242,7 +260,44 @@ def losses_of(
     elif space_time.weight and pixels is not None:
         known = batch.pair_class != UNKNOWN
         losses["space_time"] = cosine_loss(local.index_select(0, rows), pixels, known, average=average)
+    if config.contrast.weight or config.distill.weight or config.feature.weight:
+        pairs = seen_pairs(batch, world.index_select(0, rows), pixels, shown, text, config)
+        drawn = generator_for(config.seed, step, CONTRAST)
+        losses |= rival_losses(pairs, config.losses, generator=drawn, average=average)
     return losses
+
+
+def seen_pairs(
+    batch: PretrainSample,
+    points: Tensor,
+    pixels: Tensor | None,
+    shown: Tensor | None,
+    text: Tensor,
+    config: PretrainConfig,
+) -> SeenPairs:
+    """Return what rivals read of a batch's P pairs.
+
+    Args:
+        batch: has images where superpixels are asked for.
+        points: (P, D) embeddings by the global head.
+        pixels: (P, D) CLIP's features of the pairs' pixels.
+        shown: the same, projected, where they are.
+        text: (C, D) vectors of the classes.
+        config: settings.
+    """
+    contrast, distills = config.contrast, bool(config.distill.weight) and pixels is not None
+    divides = bool(contrast.weight) and contrast.form == "superpixels"
+    return SeenPairs(
+        points=points,
+        labels=batch.pair_class,
+        logits=text_logits(points, text, config.semantic.normalize, config.semantic.temperature) if distills else None,
+        features=pixels,
+        projected=shown,
+        teacher=config.text.scale * pixels @ text.T if distills and pixels is not None else None,
+        superpixel=superpixels_of_pairs(batch.images, batch.pair_view, batch.pair_pixel, contrast.superpixels)
+        if divides
+        else None,
+    )
 
 
 def key_frames_first(batch: PretrainSample) -> PretrainSample:
@@ -254,8 +309,10 @@ def key_frames_first(batch: PretrainSample) -> PretrainSample:
 
 
 def weight_of(loss: str, config: PretrainConfig) -> float:
-    """Return how much a loss of `losses_of` counts."""
-    return config.space_time.weight if loss == "space_time" else config.semantic.weight
+    """Return how much a loss of `losses_of` counts; the rivals' have their weights already."""
+    return {
+        "semantic": config.semantic.weight, "unpaired": config.semantic.weight, "space_time": config.space_time.weight
+    }.get(loss, 1.0)  # fmt: skip
 
 
 def class_weights(lessons: Lessons, config: PretrainConfig) -> Tensor:

@@ -1,4 +1,4 @@
-"""Settings of `clip2scene pretrain`, and three choices of them: the paper, its released code, the best so far."""
+"""Settings of `clip2scene pretrain`, and choices of them: the paper, its released code, the best so far, its rivals."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig, setting
 from clip2scene_training.config import (
     OFFICIAL_LOSSES,
+    RIVALS,
     AugmentConfig,
     ImageAugmentConfig,
     PairsConfig,
@@ -18,6 +19,7 @@ from clip2scene_training.config import (
     SwitchConfig,
     TrainingConfig,
 )
+from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class PretrainConfig(TrainingConfig):
     semantic: SemanticConfig = field(default_factory=SemanticConfig)
     space_time: SpaceTimeConfig = field(default_factory=SpaceTimeConfig)
     switching: SwitchConfig = field(default_factory=SwitchConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
+    feature: FeatureConfig = field(default_factory=FeatureConfig)
     # how
     optimizer: str = setting(
         "adamw", "`sgd` is the paper's, with momentum 0.9 and dampening 0.1", choices=("adamw", "sgd")
@@ -71,7 +76,9 @@ class PretrainConfig(TrainingConfig):
     @property
     def losses(self) -> PretrainLossConfig:
         """Return the settings of the losses."""
-        return PretrainLossConfig(self.semantic, self.space_time, self.switching)
+        return PretrainLossConfig(
+            self.semantic, self.space_time, self.switching, self.contrast, self.distill, self.feature
+        )
 
 
 PAPER = PretrainConfig(
@@ -111,4 +118,14 @@ BEST = PretrainConfig(
 )
 """Where the search for better begins: voted labels, the surest of each class, rare classes weighing more."""
 
-PRESETS = {"paper": PAPER, "official": OFFICIAL, "best": BEST}
+PRESETS = {"paper": PAPER, "official": OFFICIAL, "best": BEST} | {
+    name: PretrainConfig(
+        semantic=losses.semantic,
+        space_time=losses.space_time,
+        switching=losses.switching,
+        contrast=losses.contrast,
+        distill=losses.distill,
+        feature=losses.feature,
+    )
+    for name, losses in RIVALS.items()
+}

@@ -85,9 +85,8 @@ def prepare(
     keys = tuple(int(i) for i in np.flatnonzero(found.views))
     words = Words.of(frames.class_set, clip, config.text)
     config = _fitting(config, words, clip)
-    reads = bool(config.space_time.weight) and (config.space_time.pixels or config.space_time.form == "cosine")
-    maps = None
-    if reads and config.images.give == "none":
+    reads, maps = config.losses.reads_pixels, None
+    if reads and config.images.give != "crops":
         folder = home / f"maps_{hashlib.sha256(f'{name} {_digest(dataset)}'.encode()).hexdigest()[:16]}"
         maps = make_maps(
             dataset, config.clip, settings.dense, folder, workers=max(1, config.workers), progress=_bar("features")
@@ -120,9 +119,22 @@ def _possible(config: PretrainConfig, teacher: TeacherSettings) -> PretrainConfi
             f"Setting `semantic.form` {config.semantic.form!r} compares sets of points, which have no class weights: "
             "expected `semantic.balance` 0, or another form.",
         )
-    if not (config.semantic.weight or config.space_time.weight):
-        raise BadConfig("weight", "Expected `semantic.weight` or `space_time.weight` above 0: else nothing is learned.")
-    if teacher.is_clip or not config.space_time.weight:
+    if not (config.losses.world_learns or config.space_time.weight):
+        raise BadConfig("weight", "Expected `semantic.weight` or another term's above 0: else nothing is learned.")
+    if config.contrast.weight and config.contrast.form == "superpixels" and config.images.give == "none":
+        raise BadConfig(
+            "images", "Setting `contrast.form` `superpixels` divides images, but `images.give` is 'none': expected "
+            "'crops' or 'whole'."
+        )  # fmt: skip
+    if teacher.is_clip:
+        return config
+    rivals = [name for name in ("contrast", "distill", "feature") if getattr(config, name).weight]
+    if rivals:
+        raise BadConfig(
+            "teacher", f"Setting `{rivals[0]}.weight` is above 0, which reads features of pixels, but teacher "
+            f"{teacher.source!r} gives labels alone: expected CLIP as the teacher, or 0."
+        )  # fmt: skip
+    if not config.space_time.weight:
         return config
     if config.space_time.form == "cosine":
         raise BadConfig(

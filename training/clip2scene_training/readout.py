@@ -7,16 +7,32 @@ compare all directions alike, whether or not they tell classes apart, and rare c
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.errors import BadTeacher
+from clip2scene_ros.frame import Array, Scan
+from clip2scene_ros.student.checkpoint import CheckpointCard, load_weights
+from clip2scene_ros.student.networks import build_network
+from clip2scene_ros.student.points import voxel_features, within_range
+from clip2scene_ros.student.sparse.tensor import collate
+from clip2scene_ros.student.voxelization import voxelize
+from clip2scene_training.pretrain_config import PretrainConfig
+from clip2scene_training.pseudo_labels import PseudoLabelled
 from clip2scene_training.survey import class_weights
+from clip2scene_training.validation import spread
 
 BALANCE = 0.5
 """Classes weigh frequency ** -0.5, as in the supervised training: neither points nor classes count equally."""
+FRAMES = 200
+"""Scans that a probe is made of, at most, evenly spread: more hardly move it."""
+PROBED = "none: features without classes, read out by a linear probe on pseudo-labels"
 RIDGE = 1e-3
 """Share of the mean variance that is added to all directions: some may hold nothing."""
 
@@ -70,3 +86,60 @@ class LinearProbe:
         ridge = RIDGE * square.trace() / len(square) * torch.eye(len(square), dtype=torch.float64)
         solved: Tensor = torch.linalg.solve(square + ridge, (weights[:, None] * self.sums).T)
         return solved.T.float().contiguous()
+
+
+@torch.no_grad()
+def read_out(
+    weights: Mapping[str, Tensor],
+    card: CheckpointCard,
+    frames: PseudoLabelled,
+    keys: Sequence[int],
+    config: PretrainConfig,
+) -> CheckpointCard:
+    """Return the card of a student that learned no classes, with those that a probe finds on its pseudo-labels.
+
+    Words mean nothing to such a student: the card carries none.
+
+    Args:
+        weights: of the network.
+        card: as it would be with words.
+        frames: what was learned from.
+        keys: numbers of the frames that have labels.
+        config: network and range are read.
+
+    Raises:
+        BadTeacher: as `LinearProbe.vectors`.
+    """
+    network = build_network(config.network)
+    load_weights(network, weights)
+    network.eval()
+    probe = LinearProbe(frames.class_set, config.network.embedding_dim)
+    for number in spread(len(keys), FRAMES):
+        each = frames.labelled(keys[number])
+        features, kept = embedded(network, each.frame.scan, config.network, (config.min_range_m, config.max_range_m))
+        probe.add(features, torch.from_numpy(each.labels.class_id[kept]))
+    return replace(
+        card, class_vectors=probe.vectors(), text_model=PROBED, text_sha256="", words=(), word_rows=None,
+        normalize=False, temperature=1.0,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def embedded(
+    network: nn.Module, scan: Scan, config: NetworkConfig, ranges: tuple[float, float]
+) -> tuple[Tensor, Array]:
+    """Return the (K, D) embeddings of the K points in range, as the segmenter has them, and (N,) bool which these are.
+
+    Args:
+        network: in evaluation mode, on the CPU.
+        scan: N points.
+        config: of the network.
+        ranges: least and most distance [m].
+    """
+    kept = within_range(scan.points, *ranges)
+    voxels = voxelize(scan.points[kept], config.voxel_size_m)
+    if not len(voxels):
+        return torch.zeros(0, config.embedding_dim), kept
+    feats = voxel_features(scan.intensity[kept], voxels, config.in_channels)
+    found: Tensor = network(collate([voxels.coords], [feats]))[voxels.inverse]
+    return found, kept

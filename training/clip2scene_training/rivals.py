@@ -1,7 +1,7 @@
 """The terms that CLIP2Scene does not have: its rivals', each in the same trainer, on the same pairs and CLIP features.
 
-A rival is a `PretrainLossConfig` in which the paper's terms weigh nothing: `RIVALS`. Any of the terms may as well
-stand beside the paper's.
+A rival is a `PretrainLossConfig` in which the paper's terms weigh nothing: `config.RIVALS`. Any of the terms may as
+well stand beside the paper's.
 """
 
 from __future__ import annotations
@@ -13,27 +13,11 @@ import torch
 from torch import Tensor
 
 from clip2scene_ros.frame import UNKNOWN
-from clip2scene_training.config import PretrainLossConfig, SemanticConfig, SpaceTimeConfig, SwitchConfig
+from clip2scene_training.config import PretrainLossConfig
 from clip2scene_training.consistency import cosine_loss
 from clip2scene_training.contrast import distill_kl, pair_contrast, superpixel_contrast
 from clip2scene_training.losses import alone
-from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
-
-NO_SEMANTIC, NO_SPACE_TIME = SemanticConfig(weight=0.0), SpaceTimeConfig(weight=0.0)
-NO_SWITCHING = SwitchConfig(probability=0.0)
-PPKT = PretrainLossConfig(NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(weight=1.0))
-SLIDR = PretrainLossConfig(
-    NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, contrast=ContrastConfig(form="superpixels", weight=1.0)
-)
-OPENSCENE = PretrainLossConfig(
-    SemanticConfig(normalize=True, temperature=0.07, weight=0.0),  # scored as it was taught, by cosines
-    NO_SPACE_TIME,
-    NO_SWITCHING,
-    feature=FeatureConfig(weight=1.0),
-)
-KL = PretrainLossConfig(NO_SEMANTIC, NO_SPACE_TIME, NO_SWITCHING, distill=DistillConfig(weight=1.0))
-RIVALS = {"ppkt": PPKT, "slidr": SLIDR, "openscene": OPENSCENE, "kl": KL}
-"""PPKT and SLidR learn features without classes: `readout.LinearProbe` gives them some."""
+from clip2scene_training.rival_config import ContrastConfig
 
 
 @dataclass(frozen=True, eq=False)

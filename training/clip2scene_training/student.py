@@ -60,7 +60,7 @@ class TwoHeadedStudent(nn.Module):
     Args:
         network: settings of the network.
         projection: of image features to the student's space; None where none are read.
-        semantic: whether the global head is compared with text: else the local one alone learns, and is kept.
+        semantic: whether the global head learns: else the local one alone does, and is kept.
         local: whether the local head is compared with cells of space.
     """
 
