@@ -53,7 +53,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """
     args, rest = _parser().parse_known_args(arguments)
     args.rest = rest
-    if args.command in ("finetune", "pretrain", "train-clip"):
+    if args.command in ("finetune", "pretrain", "ablate", "train-clip"):
         return args
     if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -81,7 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"clip2scene {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for add in (_add_demo, _add_world, _add_segment, _add_evaluate, _add_compare, _add_label, _add_collect,
-                _add_inspect, _add_calibrate, _add_export, _add_finetune, _add_pretrain, _add_train_clip):  # fmt: skip
+                _add_inspect, _add_calibrate, _add_export, _add_finetune, _add_pretrain, _add_ablate,
+                _add_train_clip):  # fmt: skip
         add(commands)
     return parser
 
@@ -326,6 +327,15 @@ def _add_pretrain(commands: Any) -> None:  # noqa: ANN401
     commands.add_parser(
         "pretrain",
         help="train without labels; `pretrain --help` lists its options",
+        add_help=False,
+        allow_abbrev=False,
+    )
+
+
+def _add_ablate(commands: Any) -> None:  # noqa: ANN401
+    commands.add_parser(
+        "ablate",
+        help="train and judge baselines, rivals and every part of the method; `ablate --help` lists its options",
         add_help=False,
         allow_abbrev=False,
     )

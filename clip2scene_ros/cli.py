@@ -233,6 +233,13 @@ def pretrain(args: argparse.Namespace) -> int:
     return pretrain_options.main(args.rest)
 
 
+def ablate(args: argparse.Namespace) -> int:
+    """Train and judge the rows of the ablation."""
+    from clip2scene_training import ablation_options
+
+    return ablation_options.main(args.rest)
+
+
 def train_clip(args: argparse.Namespace) -> int:
     """Train a small CLIP from scratch."""
     from clip2scene_training import clip_options
@@ -306,7 +313,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(demo, world, segment, evaluate, compare, label, collect, inspect, calibrate, export),
-        *(finetune, pretrain, train_clip),
+        *(finetune, pretrain, ablate, train_clip),
     )
 }
 

@@ -1,0 +1,174 @@
+"""The rows of `clip2scene ablate`, as config/ablation.yaml has them: what each learns from, and in which settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clip2scene_ros.config import DenseConfig, with_settings
+from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.share import share_file
+from clip2scene_training.config import FinetuneConfig
+from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
+
+PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED = "pretrain", "finetune", "labels", "filled", "geometry", "asked"
+KINDS = (PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED)
+TEACHER, PAPER, BEST, CEILING = "teacher", "paper", "best", "ceiling"
+"""Rows that others are compared with."""
+SWEEPS = PRESETS["paper"].sweeps.count
+"""Scans that come with each key frame: a row that learns true labels sees as many."""
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One row; the file's head tells every key.
+
+    Attributes:
+        name: short, also its folder's.
+    """
+
+    name: str
+    shows: str
+    kind: str = PRETRAIN
+    base: str = PAPER
+    settings: dict[str, Any] = field(default_factory=dict)
+    dense: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = (0,)
+    words: str = ""
+    without: tuple[str, ...] = ()
+    without_camera: bool = False
+    random_text: bool = False
+    of: str = ""
+    teacher: str = TEACHER
+    table3: float | None = None
+
+    @property
+    def learns(self) -> bool:
+        """Return whether there is a training."""
+        return self.kind in (PRETRAIN, FINETUNE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """All rows of a file.
+
+    Attributes:
+        rows: by name, in the file's order.
+        words: class sets by name: class -> its words.
+        common: settings that every pretrained row has unless its own say otherwise.
+        camera: the view that `without_camera` takes away.
+    """
+
+    rows: dict[str, AblationRow]
+    words: dict[str, dict[str, list[str]]]
+    common: dict[str, Any]
+    camera: str
+
+    def chosen(self, names: Sequence[str]) -> list[AblationRow]:
+        """Return rows by name, all where none are named, and those that they are made of, in an order that serves.
+
+        Raises:
+            BadConfig: no such row.
+        """
+        unknown = [name for name in names if name not in self.rows]
+        if unknown:
+            raise BadConfig("rows", f"Expected rows of {', '.join(self.rows)}, but got {unknown[0]!r}.")
+        wanted = {self.rows[name].of for name in names} | set(names) if names else set(self.rows)
+        found = [row for row in self.rows.values() if row.name in wanted]
+        return sorted(found, key=lambda row: row.kind == ASKED)  # a stable sort: these ask others' students
+
+    def config(self, row: AblationRow, seed: int, samples: int, threads: int, clip: str) -> PretrainConfig:
+        """Return the settings of a pretrained row, or of a row's teacher.
+
+        Args:
+            row: of kind pretrain, labels or filled.
+            seed: of training.
+            samples: key frames to learn from.
+            threads: of the CPU.
+            clip: `clip.checkpoint` of all rows.
+
+        Raises:
+            BadConfig: no such preset, or as `with_settings`.
+        """
+        if row.base not in PRESETS:
+            raise BadConfig("rows", f"Row {row.name} expects a `base` of {', '.join(PRESETS)}, but got {row.base!r}.")
+        own = {"clip.checkpoint": clip, "seed": seed, "threads": threads, **self.common, **row.settings}
+        config = with_settings(PRESETS[row.base], own)
+        with_settings(DenseConfig(), row.dense)
+        return with_settings(config, _length(samples, config.batch_size))
+
+    def ceiling(self, row: AblationRow, seed: int, samples: int, threads: int) -> FinetuneConfig:
+        """Return the settings of a row that learns true labels; arguments and errors as `config`."""
+        network = {name: value for name, value in self.common.items() if name.startswith("network.")}
+        config = with_settings(FinetuneConfig(), {"seed": seed, "threads": threads, **network, **row.settings})
+        return with_settings(config, _length(samples * SWEEPS, config.batch_size))
+
+    def key(self, row: AblationRow) -> str:
+        """Return a digest of all that the file says of a row, its words too."""
+        of = asdict(self.rows[row.of]) if row.of else None
+        words = [self.words.get(name) for name in (row.words, self.rows[row.of].words if row.of else "")]
+        what = [asdict(row), of, words, self.common, self.camera]
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def load_rows(path: Path | None = None) -> Rows:
+    """Read a file of rows, config/ablation.yaml if none is named.
+
+    Raises:
+        BadConfig: `rows`: it is missing, or a row says what no row can; the text names row and key.
+    """
+    path = path or share_file("config/ablation.yaml")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise BadConfig("rows", f"{path} does not hold the rows of an ablation: {error}.") from error
+    if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
+        raise BadConfig("rows", f"{path}: expected a mapping with `rows`, a mapping of names.")
+    words = {str(name): dict(classes) for name, classes in (content.get("words") or {}).items()}
+    rows = {str(name): _row(str(name), entry, path) for name, entry in content["rows"].items()}
+    found = Rows(rows, words, dict(content.get("common") or {}), str(content.get("camera", "")))
+    for row in rows.values():
+        _check(row, found, path)
+    return found
+
+
+def _row(name: str, entry: Any, path: Path) -> AblationRow:  # noqa: ANN401 - untrusted YAML
+    known = {f.name for f in fields(AblationRow)} - {"name"}
+    if not isinstance(entry, Mapping) or "shows" not in entry or set(entry) - known:
+        strange = sorted(set(entry) - known) if isinstance(entry, Mapping) else [str(entry)[:40]]
+        raise BadConfig(
+            "rows", f"{path}: row {name} expects `shows` and keys of {', '.join(sorted(known))}, but got "
+            f"{', '.join(strange) or 'no `shows`'}."
+        )  # fmt: skip
+    lists = {key: tuple(entry[key]) for key in ("seeds", "without") if key in entry}
+    row = AblationRow(**{"name": name, **entry, **lists})
+    # the folder of a row goes by its name
+    if not name.replace("-", "").replace("_", "").isalnum() or row.kind not in KINDS or not row.seeds:
+        raise BadConfig(
+            "rows", f"{path}: row {name!r} expects a name of letters, digits and dashes, a `kind` of "
+            f"{', '.join(KINDS)} and one seed or more."
+        )  # fmt: skip
+    return row
+
+
+def _check(row: AblationRow, rows: Rows, path: Path) -> None:
+    """Raise BadConfig where a row names what is not there: before the first of them has learned for minutes."""
+    if row.words and row.words not in rows.words:
+        raise BadConfig("rows", f"{path}: row {row.name} has `words` {row.words!r}, which the file does not define.")
+    if row.kind == ASKED and (row.of not in rows.rows or not rows.rows[row.of].learns or not row.words):
+        raise BadConfig("rows", f"{path}: row {row.name} asks row {row.of!r}: expected one that learns, and `words`.")
+    try:
+        rows.ceiling(row, 0, 1, 1) if row.kind == FINETUNE else rows.config(row, 0, 1, 1, "")
+    except Clip2SceneError as error:
+        raise BadConfig("rows", f"{path}: row {row.name}: {error}") from error
+
+
+def _length(samples: int, batch_size: int) -> dict[str, int]:
+    steps = max(1, samples // batch_size)
+    return {"steps": steps, "save_every": max(1, steps // 8)}
