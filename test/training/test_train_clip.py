@@ -20,7 +20,8 @@ from clip2scene_training import train_clip as module
 from clip2scene_training.clip_towers import architecture
 from clip2scene_training.config import TowersConfig, TrainClipConfig
 from clip2scene_training.photos.captions import vocabulary
-from clip2scene_training.train_clip import Diverged, batch_of, train_clip, unheard
+from clip2scene_training.running import Diverged
+from clip2scene_training.train_clip import batch_of, train_clip, unheard
 
 COLORS = {"red car": (210, 30, 30), "green bush": (40, 160, 40), "blue sky": (60, 90, 230), "white wall": (230,) * 3}
 
