@@ -6,9 +6,6 @@ vehicle, `segment_node` included, is not disturbed.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,10 +16,8 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
-from rclpy.utilities import remove_ros_args
 from std_srvs.srv import Trigger
 
 from clip2scene_ros.collect_config import CollectNodeConfig
@@ -30,16 +25,16 @@ from clip2scene_ros.collect_process import RecorderProcess, Settings
 from clip2scene_ros.collect_rig import FileRig
 from clip2scene_ros.collect_sets import RawSet
 from clip2scene_ros.collector import Collector
-from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.nodes.background import at_work
-from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, judge, report, rows
+from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, judge, rows
 from clip2scene_ros.nodes.collect_dispatch import Dispatcher, start_recorder
 from clip2scene_ros.nodes.collect_inputs import Inputs, Names, names_of, rig_of
+from clip2scene_ros.nodes.diagnostics import report
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
-from clip2scene_ros.nodes.logs import QUIET_S, RosHandler
+from clip2scene_ros.nodes.living import LivingNode, Program, live
+from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.parameters import declare, unknown_overrides
-from clip2scene_ros.nodes.stopping import Stopped, StopSignal
-from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
 
 NODE_NAME = "clip2scene_collect"
 STOP_S = 5.0
@@ -50,7 +45,7 @@ EXIT_STOP_S = 1.0
 Load = Callable[[Settings], tuple[RecorderProcess, str]]
 
 
-class CollectNode(LifecycleNode):
+class CollectNode(LivingNode):
     """Collects what is worth keeping of its topics.
 
     Attributes:
@@ -194,8 +189,7 @@ class CollectNode(LifecycleNode):
         try:
             condition = self._condition()
             level, message = judge(condition, self.settings.diagnostics.silence_s)
-            now = self.get_clock().now()
-            self._publisher.publish(report(self.get_name(), level, message, rows(condition), now))
+            self._publisher.publish(report(self, "collecting", level, message, rows(condition)))
         except Exception as error:  # nothing may leave a callback: it would end the process
             if self.context.ok():
                 self.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)
@@ -229,56 +223,18 @@ class CollectNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `collect_node`; return 0 after Ctrl-C or SIGTERM, 1 when it could not start."""
-    try:
-        return _run(list(sys.argv if args is None else args), StopSignal())
-    except (Stopped, ExternalShutdownException):
-        rclpy.try_shutdown()
-        return 0
-
-
-def _run(args: list[str], stop: StopSignal) -> int:
-    parser = argparse.ArgumentParser(
-        prog="collect_node",
-        description="Collects labelled frames of LiDARs and cameras. Parameters and remaps are given the ROS way.",
-        epilog="example: collect_node --ros-args -r points:=/lidar/points -p cameras:=cam_front -p "
-        "calibration.file:=rig.yaml -p folder:=drive",
+    program = Program(
+        "collect_node",
+        NODE_NAME,
+        "Collects labelled frames of LiDARs and cameras. Parameters and remaps are given the ROS way.",
+        "example: collect_node --ros-args -r points:=/lidar/points -p cameras:=cam_front -p calibration.file:=rig.yaml "
+        "-p folder:=drive",
     )
-    try:
-        parser.parse_args(remove_ros_args(args)[1:])
-    except RuntimeError as error:  # rcl's own, with a text that says which argument it cannot read
-        parser.error(" ".join(str(error).split()))
-    profile = use_profile()
-    stop.init_ros(args)
-    node: CollectNode | None = None
-    try:
-        node = CollectNode(lambda settings: stop.load(partial(start_recorder, settings, rclpy.ok)))
-        logging.getLogger("clip2scene_ros").addHandler(RosHandler(node.get_logger()))
-        if profile and (warning := shared_memory_warning()):
-            node.get_logger().warning(warning)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin_until_future_complete(node.finished)
-        return 1 if node.finished.done() and rclpy.ok() else 0
-    except BadConfig as error:
-        rclpy.logging.get_logger(NODE_NAME).error(str(error))
-        return 1
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # a signal shut the context down in the middle of some call
-    finally:
-        _end(node)
-
-
-def _end(node: CollectNode | None) -> None:
-    ended = node is None or node.close()
-    if node is not None:
-        node.destroy_node()
-    rclpy.try_shutdown()
-    if not ended:  # the teacher's process finishes its shards by itself when our end of the pipe is gone
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    return live(
+        program,
+        lambda stop: CollectNode(lambda settings: stop.load(partial(start_recorder, settings, rclpy.ok))),
+        args,
+    )
 
 
 if __name__ == "__main__":

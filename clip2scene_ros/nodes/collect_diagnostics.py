@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.time import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from clip2scene_ros.collect_sets import CollectAccount
 from clip2scene_ros.sync_sets import SyncAccount
@@ -106,20 +105,6 @@ def rows(condition: Condition) -> dict[str, str]:
     if condition.sync is not None:
         values |= _sync_rows(condition.sync)
     return {key: str(value) for key, value in values.items()}
-
-
-def report(name: str, level: int, message: str, values: dict[str, str], now: Time) -> DiagnosticArray:
-    """Return the message for /diagnostics."""
-    status = DiagnosticStatus(
-        level=bytes([level]),
-        name=f"{name}: collecting",
-        message=message,
-        hardware_id=name,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = now.to_msg()
-    return array
 
 
 def disk_free_gb(folder: Path) -> float:

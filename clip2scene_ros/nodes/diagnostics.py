@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.node import Node
-from rclpy.time import Time
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import DiagnosticsConfig
@@ -119,17 +118,18 @@ def rows(account: Account, condition: Condition) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def report(name: str, level: int, message: str, values: dict[str, str], now: Time) -> DiagnosticArray:
-    """Return the message for /diagnostics."""
+def report(node: Node, task: str, level: int, message: str, values: dict[str, str]) -> DiagnosticArray:
+    """Return the message for /diagnostics; its row has the namespace, since two vehicles share that topic."""
+    name = node.get_fully_qualified_name().lstrip("/")
     status = DiagnosticStatus(
         level=bytes([level]),
-        name=f"{name}: segmentation",
+        name=f"{name}: {task}",
         message=message,
         hardware_id=name,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
     array = DiagnosticArray(status=[status])
-    array.header.stamp = now.to_msg()
+    array.header.stamp = node.get_clock().now().to_msg()
     return array
 
 
@@ -166,9 +166,7 @@ class Reporter:
             self._tell_of_silence(account, condition)
             if self.watch is not None:
                 self.watch.check()
-            values, now = rows(account, condition), self._node.get_clock().now()
-            name = self._node.get_fully_qualified_name().lstrip("/")  # two vehicles share /diagnostics
-            self._publisher.publish(report(name, level, message, values, now))
+            self._publisher.publish(report(self._node, "segmentation", level, message, rows(account, condition)))
         except Exception as error:
             if self._node.context.ok():
                 self._node.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)

@@ -6,36 +6,28 @@ process cleanly during them as well.
 
 from __future__ import annotations
 
-import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
-import rclpy
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 from rclpy.task import Future
-from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import PointCloud2
 
 from clip2scene_ros.config import SegmenterConfig, SegmentNodeConfig
-from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.nodes.background import at_work, meanwhile, take_all
 from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.diagnostics import Reporter
 from clip2scene_ros.nodes.ledger import Ledger
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
-from clip2scene_ros.nodes.logs import RosHandler
+from clip2scene_ros.nodes.living import LivingNode, Program, live
 from clip2scene_ros.nodes.outputs import Outputs, qos_profile
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
 from clip2scene_ros.nodes.pipeline import Pipeline, Student
-from clip2scene_ros.nodes.stopping import Stopped, StopSignal
-from clip2scene_ros.nodes.transport import shared_memory_warning, use_profile
 from clip2scene_ros.words import listed
 
 NODE_NAME = "clip2scene_segment"
@@ -53,7 +45,7 @@ def load_segmenter(config: SegmenterConfig) -> Student:
     return vocabulary.load_segmenter(config)
 
 
-class SegmentNode(LifecycleNode):
+class SegmentNode(LivingNode):
     """Labels the newest scan of `points`.
 
     Attributes:
@@ -204,55 +196,13 @@ class SegmentNode(LifecycleNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run `segment_node`; return 0 after Ctrl-C or SIGTERM, 1 when it could not start."""
-    try:
-        return _run(list(sys.argv if args is None else args), StopSignal())
-    except (Stopped, ExternalShutdownException):
-        rclpy.try_shutdown()
-        return 0
-
-
-def _run(args: list[str], stop: StopSignal) -> int:
-    parser = argparse.ArgumentParser(
-        prog="segment_node",
-        description="Labels the points of a LiDAR topic. Parameters and remaps are given the ROS way.",
-        epilog="example: segment_node --ros-args -r points:=/lidar/points -p segmenter.checkpoint:=student.safetensors",
+    program = Program(
+        "segment_node",
+        NODE_NAME,
+        "Labels the points of a LiDAR topic. Parameters and remaps are given the ROS way.",
+        "example: segment_node --ros-args -r points:=/lidar/points -p segmenter.checkpoint:=student.safetensors",
     )
-    try:
-        parser.parse_args(remove_ros_args(args)[1:])
-    except RuntimeError as error:  # rcl's own, with a text that says which argument it cannot read
-        parser.error(" ".join(str(error).split()))
-    profile = use_profile()
-    stop.init_ros(args)
-    node: SegmentNode | None = None
-    try:
-        node = SegmentNode(lambda config: stop.load(partial(load_segmenter, config)))
-        logging.getLogger("clip2scene_ros").addHandler(RosHandler(node.get_logger()))
-        if profile and (warning := shared_memory_warning()):
-            node.get_logger().warning(warning)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        executor.spin_until_future_complete(node.finished)
-        return 1 if node.finished.done() and rclpy.ok() else 0
-    except BadConfig as error:
-        rclpy.logging.get_logger(NODE_NAME).error(str(error))
-        return 1
-    except Exception:
-        if rclpy.ok():
-            raise
-        return 0  # a signal shut the context down in the middle of some call
-    finally:
-        _end(node)
-
-
-def _end(node: SegmentNode | None) -> None:
-    ended = node is None or node.close()
-    if node is not None:
-        node.destroy_node()
-    rclpy.try_shutdown()
-    if not ended:  # torch cannot be interrupted, and a thread inside it must not see Python take itself apart
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
+    return live(program, lambda stop: SegmentNode(lambda config: stop.load(partial(load_segmenter, config))), args)
 
 
 if __name__ == "__main__":

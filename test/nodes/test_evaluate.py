@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import clip2scene
-from conftest import Listener, tiny, until
+from conftest import Listener, cloud, tiny, until
 from rclpy.node import Node
 from small_street import START_NS, STEP_NS, write_street
 
@@ -313,8 +313,6 @@ def test_nodes_of_two_namespaces_do_not_mix(live, judge, listen, context, spin, 
 
         def drive() -> None:
             stamps = iter(range(10**12, 2 * 10**12, 10**8))
-            from conftest import cloud
-
             while not judged.is_set():
                 sent, before = next(stamps), len(other.labels)
                 other.send(cloud(sent, points=300))
