@@ -95,9 +95,10 @@ class CollectNode(LivingNode):
             self._release()
             text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
             self._failure = f"Cannot configure: {text}"
-            if self.context.ok():  # else it was Ctrl-C that ended it
-                self.get_logger().error(self._failure)
+            self.check_alive()  # else it was Ctrl-C that ended it
+            self.get_logger().error(self._failure)
             return TransitionCallbackReturn.FAILURE
+        self.check_alive()
         self._failure = ""
         self.get_logger().info(f"Loaded {self._loaded}")
         return TransitionCallbackReturn.SUCCESS

@@ -34,6 +34,14 @@ class LivingNode(LifecycleNode):
         """Stop at once; return whether all that it began has ended."""
         raise NotImplementedError
 
+    def check_alive(self) -> None:
+        """Raise Stopped where a signal has shut the context down.
+
+        A transition that ends after that cannot be told of, and rclpy would log an error over it.
+        """
+        if not self.context.ok():
+            raise Stopped
+
 
 @dataclass(frozen=True)
 class Program:

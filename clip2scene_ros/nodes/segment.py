@@ -92,9 +92,10 @@ class SegmentNode(LivingNode):
             self._release()
             text = str(error) if isinstance(error, Clip2SceneError) else f"{type(error).__name__}: {error}"
             self._reporter.failure = f"Cannot configure: {text}"
-            if self.context.ok():  # else it was Ctrl-C that ended it
-                self.get_logger().error(self._reporter.failure)
+            self.check_alive()  # else it was Ctrl-C that ended it
+            self.get_logger().error(self._reporter.failure)
             return TransitionCallbackReturn.FAILURE
+        self.check_alive()
         self._reporter.failure = ""
         self.get_logger().info(f"Loaded {self._reporter.loaded}")
         return TransitionCallbackReturn.SUCCESS

@@ -14,13 +14,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import rclpy
 from conftest import Listener, cloud, tiny, until
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rclpy.parameter import Parameter
 
+from clip2scene_ros.classes import load_class_set
+from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.nodes.process import RunningNode, start_node
+from clip2scene_ros.nodes.segment import SegmentNode
+from clip2scene_ros.nodes.stopping import Stopped
 
 SECOND = 10**9
 QUIT_S = 2.0
@@ -125,3 +132,20 @@ def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
     assert "[ERROR]" not in log, log
     assert code == 0, log
     assert took_s < QUIT_S
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_transition_that_a_signal_cut_off_is_not_completed(fails: bool):
+    """Else rclpy logs an error: it cannot tell of a transition once the context is shut down."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+
+    def load(config: SegmenterConfig) -> SimpleNamespace:
+        context.shutdown()  # what a signal does
+        if fails:
+            raise RuntimeError("no publisher can be made")
+        return SimpleNamespace(class_set=load_class_set("world"), describe=lambda: "a student")
+
+    node = SegmentNode(load, context=context, parameter_overrides=[Parameter("autostart", value=False)])
+    with pytest.raises(Stopped):
+        node.trigger_configure()
