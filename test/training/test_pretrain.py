@@ -28,7 +28,7 @@ from clip2scene_ros.teacher.clip import load_clip
 from clip2scene_ros.vocabulary import carry, load_segmenter
 from clip2scene_training import pretrain as module
 from clip2scene_training import state
-from clip2scene_training.config import ImageAugmentConfig, SemanticConfig, SpaceTimeConfig, SwitchConfig
+from clip2scene_training.config import AugmentConfig, ImageAugmentConfig, SemanticConfig, SpaceTimeConfig, SwitchConfig
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.running import Diverged
@@ -316,6 +316,7 @@ def test_a_teacher_without_features_leaves_pixels_out_and_says_so(config, labels
         ({"network": NetworkConfig(embedding_dim=64)}, BadConfig, r"embedding_dim` is 64.*small.*16 numbers"),
         ({"semantic": SemanticConfig(form="eq1", balance=0.5)}, BadConfig, "eq1.*no class weights"),
         ({"semantic": SemanticConfig(weight=0.0), "space_time": SpaceTimeConfig(weight=0.0)}, BadConfig, "nothing is"),
+        ({"augment": AugmentConfig(paste=0.5)}, BadConfig, r"augment\.paste` is 0\.5.*finetune"),
         ({"teacher": "noisy:two"}, BadConfig, "error rate"),
         ({"processes": 3}, BadConfig, "multiple of 3"),
     ],

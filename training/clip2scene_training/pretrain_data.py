@@ -121,6 +121,11 @@ def _possible(config: PretrainConfig, teacher: TeacherSettings) -> PretrainConfi
         )
     if not (config.losses.world_learns or config.space_time.weight):
         raise BadConfig("weight", "Expected `semantic.weight` or another term's above 0: else nothing is learned.")
+    if config.augment.paste:
+        raise BadConfig(
+            "augmentation", f"Setting `augment.paste` is {config.augment.paste:g}: things of other scans are pasted by "
+            "`finetune` alone, since here they would have no pixels. Expected 0."
+        )  # fmt: skip
     if config.contrast.weight and config.contrast.form == "superpixels" and config.images.give == "none":
         raise BadConfig(
             "images", "Setting `contrast.form` `superpixels` divides images, but `images.give` is 'none': expected "
