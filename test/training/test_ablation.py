@@ -73,7 +73,7 @@ def plan(clip, labels, monkeypatch):
     monkeypatch.setattr(ablation_plan, "CLASSES", CLASSES)
     monkeypatch.setattr(Plan, "learned", streets(2, frames=2))
     monkeypatch.setattr(Plan, "judged", lambda self, split: judged_frames(streets(2, seed=9), (1,)))
-    return Plan(8, 0, 0, 1, str(clip), 1, "", str(labels))
+    return Plan(24, 0, 0, 1, str(clip), 1, "", str(labels))
 
 
 def in_this_process(log):
@@ -99,7 +99,7 @@ def test_what_is_finished_is_kept_and_an_interrupted_row_goes_on(plan, tmp_path,
         ablate(tmp_path, plan, rows, chosen, "val", in_this_process(asked))
     assert (asked, steps) == (["teacher", "paper"], [0, 1])
     again = ablate(tmp_path, plan, rows, chosen, "val", in_this_process(asked))
-    assert (asked[2:], steps[2:]) == (["paper"], [1])  # 8 key frames are 2 steps of 4; the first is not done again
+    assert (asked[2:], steps[2:]) == (["paper"], [1])  # 24 scans are 2 steps of 12; the first is not done again
     assert set(again.found) == {"teacher", "paper"}
     counted = [again.found[name][0].row.matrix().sum(axis=1) for name in ("teacher", "paper")]
     assert counted[0].tolist() == counted[1].tolist()  # the same points
@@ -243,11 +243,11 @@ def test_the_shipped_rows_are_those_of_the_issue_and_each_can_be():
         rows.rows
     )
     assert all(rows.rows[name].seeds == (0, 1, 2) for name in ("official", "paper", "best", "ceiling"))
-    steps = {name: rows.config(row, 0, 800, 1, "tiny") for name, row in rows.rows.items() if row.kind == "pretrain"}
-    assert {config.steps * config.batch_size for config in steps.values()} == {800}  # the same samples seen
+    steps = {name: rows.config(row, 0, 840, 1, "tiny") for name, row in rows.rows.items() if row.kind == "pretrain"}
+    assert {config.steps * config.batch_size * config.sweeps.count for config in steps.values()} == {840}
     assert len({config.network for config in steps.values()}) == 1
-    truth = rows.ceiling(rows.rows["ceiling"], 0, 800, 1)
-    assert truth.steps * truth.batch_size == 800 * 3
+    truth = rows.ceiling(rows.rows["ceiling"], 0, 840, 1)
+    assert truth.steps * truth.batch_size == 840
     assert [row.name for row in rows.chosen(["best-synonyms"])] == ["best", "best-synonyms"]
     assert sorted(v for v in (row.table3 for row in rows.rows.values()) if v is not None) == [
         0.0, 10.1, 11.3, 13.9, 15.1, 15.3, 16.8, 18.6, 18.7, 18.8, 19.8, 20.6, 20.8,

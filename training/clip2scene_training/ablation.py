@@ -141,7 +141,7 @@ def keep_rows(home: Path, source: Path) -> None:
 
 
 def samples_within(budget_s: float, plan: Plan, rows: Rows, chosen: Sequence[AblationRow]) -> int:
-    """Return how many key frames the slowest of the rows learns from in a time, tried on this machine.
+    """Return how many scans the slowest of the rows learns from in a time, tried on this machine.
 
     The slowest is the one with most sweeps; labels and features that the trial makes are kept for the rows.
 
@@ -161,7 +161,7 @@ def samples_within(budget_s: float, plan: Plan, rows: Rows, chosen: Sequence[Abl
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "trial.safetensors"
         pace = pretrain(plan.learned, None, config, out, cache=Path(plan.labels))["training"]
-    samples = int(ROOM * budget_s * pace["steps"] * config.batch_size / pace["seconds"])
-    if samples < config.batch_size:
+    samples = int(ROOM * budget_s * pace["steps"] * config.batch_size * config.sweeps.count / pace["seconds"])
+    if samples < config.batch_size * config.sweeps.count:
         raise BadConfig("budget", f"A step takes {pace['seconds'] / pace['steps']:.1f} s: expected a longer --budget.")
     return samples

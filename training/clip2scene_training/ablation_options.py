@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         help="scenes that judge; look at `test` and `ood` once, at the end (%(default)s)")  # fmt: skip
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--budget", type=float, default=240.0, metavar="S",
-                        help="seconds that a row may take; how many key frames each learns from is tried once "
+                        help="seconds that a row may take; how many scans each learns from is tried once "
                         "(%(default)g)")  # fmt: skip
     length.add_argument("--samples", type=int, default=FROM_BUDGET, metavar="N", help="say that number instead")
     add("--scenes", type=int, default=0, metavar="N", help="first ones of split train to learn from; 0: all 200")
@@ -96,7 +96,7 @@ def _run(args: argparse.Namespace, rows: Rows, chosen: list[AblationRow], source
 
 
 def _plan(args: argparse.Namespace, rows: Rows, chosen: list[AblationRow]) -> Plan:
-    """Return what all rows share; how many key frames they learn from is that of the folder, if it has one."""
+    """Return what all rows share; how many scans they learn from is that of the folder, if it has one."""
     from clip2scene_training.ablation import samples_within
     from clip2scene_training.ablation_plan import PLAN, Plan, read_plan
 

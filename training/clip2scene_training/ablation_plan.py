@@ -28,7 +28,7 @@ class Plan:
     """What may not change between the rows of one folder.
 
     Attributes:
-        samples: key frames that each row learns from.
+        samples: scans that each row learns from, each sweep being one.
         scenes: of the train split, its first ones; 0 takes all.
         judged_scenes: of the split that rows are judged by; 0 takes all.
         judged_frames: of each of these, evenly spread.

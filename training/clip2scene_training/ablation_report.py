@@ -193,7 +193,7 @@ def text(report: Report) -> str:
     ]
     goal_lines = [f"{goal['verdict']:12} {goal['text']}: {goal['found'] or DASH}" for goal in report["goals"]]
     plan = report["plan"]
-    title = f"mIoU [%] on {report['split']}, {plan['samples']} key frames learned by every row"
+    title = f"mIoU [%] on {report['split']}, {plan['samples']} scans learned by every row"
     return "\n".join([title, *lines, "", "goals", *goal_lines, "", *sentences(report)])
 
 

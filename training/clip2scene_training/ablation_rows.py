@@ -21,8 +21,6 @@ PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED = "pretrain", "finetune", "l
 KINDS = (PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED)
 TEACHER, PAPER, BEST, CEILING = "teacher", "paper", "best", "ceiling"
 """Rows that others are compared with."""
-SWEEPS = PRESETS["paper"].sweeps.count
-"""Scans that come with each key frame: a row that learns true labels sees as many."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ class Rows:
         Args:
             row: of kind pretrain, labels or filled.
             seed: of training.
-            samples: key frames to learn from.
+            samples: scans to learn from, each sweep being one.
             threads: of the CPU.
             clip: `clip.checkpoint` of all rows.
 
@@ -101,13 +99,13 @@ class Rows:
         own = {"clip.checkpoint": clip, "seed": seed, "threads": threads, **self.common, **row.settings}
         config = with_settings(PRESETS[row.base], own)
         with_settings(DenseConfig(), row.dense)
-        return with_settings(config, _length(samples, config.batch_size))
+        return with_settings(config, _length(samples, config.batch_size * config.sweeps.count))
 
     def ceiling(self, row: AblationRow, seed: int, samples: int, threads: int) -> FinetuneConfig:
         """Return the settings of a row that learns true labels; arguments and errors as `config`."""
         network = {name: value for name, value in self.common.items() if name.startswith("network.")}
         config = with_settings(FinetuneConfig(), {"seed": seed, "threads": threads, **network, **row.settings})
-        return with_settings(config, _length(samples * SWEEPS, config.batch_size))
+        return with_settings(config, _length(samples, config.batch_size))
 
     def key(self, row: AblationRow) -> str:
         """Return a digest of all that the file says of a row, its words too."""
@@ -169,6 +167,6 @@ def _check(row: AblationRow, rows: Rows, path: Path) -> None:
         raise BadConfig("rows", f"{path}: row {row.name}: {error}") from error
 
 
-def _length(samples: int, batch_size: int) -> dict[str, int]:
-    steps = max(1, samples // batch_size)
+def _length(samples: int, scans_a_step: int) -> dict[str, int]:
+    steps = max(1, samples // scans_a_step)
     return {"steps": steps, "save_every": max(1, steps // 8)}
