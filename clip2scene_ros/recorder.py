@@ -90,7 +90,11 @@ class Recorder:
         self.teacher, self.config, self._clock_ns = teacher, config, clock_ns
         self._folders = {source: folder_of(folder, source, lidars) for source in lidars}
         self._provenance = Provenance(
-            config.vehicle, teacher.class_set, teacher_sha256(teacher, config), teacher.notice
+            config.vehicle,
+            teacher.class_set,
+            teacher_sha256(teacher, config),
+            teacher.notice,
+            clip=teacher.model if isinstance(teacher, ClipTeacher) else "",
         )
         self._labeler = Labeler(Looking(teacher), config.labeler)
         self._novelties = {source: Novelty(config.choice, len(teacher.class_set)) for source in lidars}

@@ -29,6 +29,7 @@ FORMAT = "clip2scene shard 1"
 JPEG, PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 MAX_VIEWS = 100
 TEXTS = ("vehicle", "model_sha256", "notice", "software")
+"""What a provenance must tell; `clip` came later."""
 
 Members = dict[str, bytes]
 
@@ -43,6 +44,7 @@ class Provenance:
         model_sha256: of the teacher that made them, weights and settings.
         notice: the teacher's, to be shown with all that is learned from its labels.
         software: which wrote the record.
+        clip: name of the CLIP whose labels they are; empty where another segmenter's.
     """
 
     vehicle: str
@@ -50,6 +52,7 @@ class Provenance:
     model_sha256: str = ""
     notice: str = ""
     software: str = field(default=f"clip2scene_ros {__version__}")
+    clip: str = ""
 
     @property
     def class_set_sha256(self) -> str:
@@ -192,7 +195,8 @@ def _told(frame: Frame, provenance: Provenance, collected_ns: int, members: list
     ]  # fmt: skip
     pose = frame.world_from_lidar
     class_set = None if provenance.class_set is None else json.loads(provenance.class_set.to_json())
-    source = {name: getattr(provenance, name) for name in (*TEXTS, "class_set_sha256")} | {"class_set": class_set}
+    source = {name: getattr(provenance, name) for name in (*TEXTS, "clip", "class_set_sha256")}
+    source["class_set"] = class_set
     return json.dumps(
         {
             "format": FORMAT, "stamp_ns": frame.scan.stamp_ns, "frame_id": frame.scan.frame_id,
@@ -275,7 +279,8 @@ def _matrix(value: Any, shape: tuple[int, ...]) -> Array:  # noqa: ANN401 - of a
 
 def _provenance(told: dict[str, Any]) -> Provenance:
     class_set = None if told["class_set"] is None else _class_set(json.dumps(told["class_set"]))
-    return Provenance(class_set=class_set, **{name: str(told[name]) for name in TEXTS})
+    texts = {name: str(told[name]) for name in TEXTS}
+    return Provenance(class_set=class_set, clip=str(told.get("clip", "")), **texts)
 
 
 @lru_cache(8)

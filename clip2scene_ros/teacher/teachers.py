@@ -63,6 +63,7 @@ class ClipTeacher:
     Attributes:
         class_set: the classes.
         notice: the model's own.
+        model: the model's name.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class ClipTeacher:
         Raises:
             BadTeacher: an image tower without patches to read.
         """
-        self.class_set, self.notice = class_set, clip.card.notice
+        self.class_set, self.notice, self.model = class_set, clip.card.notice, clip.card.name
         self._dense = DenseClip(clip, dense)
         rows = encode_words(clip, words_of(class_set), text)
         self._vectors = class_vectors(rows, class_set, text, known_templates(clip))

@@ -15,6 +15,7 @@ from clip2scene_ros.errors import BadConfig
 from clip2scene_training.config import FinetuneConfig
 
 if TYPE_CHECKING:
+    from clip2scene_ros.classes import ClassSet
     from clip2scene_training.datasets.bags import BagDataset
     from clip2scene_training.datasets.world import WorldDataset
 
@@ -97,16 +98,19 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def bags(paths: Sequence[Path], class_set: str, cache: Path | None, *, with_images: bool = False) -> BagDataset:
+def bags(
+    paths: Sequence[Path], class_set: str | ClassSet, cache: Path | None, *, with_images: bool = False
+) -> BagDataset:
     """Return the labelled frames of some bags, their labels in terms of a class set."""
     from clip2scene_ros.classes import load_class_set
     from clip2scene_training.datasets.bags import BagDataset
 
-    return BagDataset(paths, cache, class_set=load_class_set(class_set), with_images=with_images)
+    wanted = load_class_set(class_set) if isinstance(class_set, str) else class_set
+    return BagDataset(paths, cache, class_set=wanted, with_images=with_images)
 
 
 def streets(
-    name: str, seeds: str | None, cache: Path | None, class_set: str, *, with_images: bool = False
+    name: str, seeds: str | None, cache: Path | None, class_set: str | ClassSet, *, with_images: bool = False
 ) -> WorldDataset:
     """Return the frames of a split of the world, generated where they are not in the cache.
 
@@ -129,11 +133,12 @@ def streets(
 
     if name not in SPLITS:
         raise BadConfig("split", f"Expected a split of {', '.join(SPLITS)}, but got {name!r}.")
-    if load_class_set(class_set).names != load_class_set("world").names:
+    wanted = load_class_set(class_set) if isinstance(class_set, str) else class_set
+    if wanted.names != load_class_set("world").names:
         raise BadConfig(
             "class_set",
-            f"The streets of the world have the classes of `world`, not of {class_set!r}: leave `class_set` as it is, "
-            "or give bags (--data and --val-data).",
+            f"The streets of the world have the classes of `world`, not of {wanted.name!r}: leave `class_set` as it "
+            "is, or give bags (--data and --val-data).",
         )
     split = SPLITS[name] if chosen is None else replace(SPLITS[name], seeds=chosen)
     with tqdm(desc=f"scenes of {name}", unit="scene") as bar:

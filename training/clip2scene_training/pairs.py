@@ -136,6 +136,17 @@ def with_point_classes(pairs: Pairs, labels: PseudoLabels) -> Pairs:
     return replace(pairs, class_id=labels.class_id[pairs.point], confidence=labels.confidence[pairs.point])
 
 
+def pairs_without_images(labels: PseudoLabels) -> Pairs:
+    """Return each labelled point as a pair of no image: what there is to learn where images were not kept.
+
+    Args:
+        labels: of N points; `pixel` is NaN and `view` counts nothing.
+    """
+    known = np.flatnonzero(labels.class_id != UNKNOWN)
+    nowhere = np.full((len(known), 2), np.nan, np.float32)
+    return with_point_classes(Pairs.unlabelled(known, np.zeros(len(known), np.int64), nowhere), labels)
+
+
 def classes_at(seen: PixelClasses, pixel: Array, absorbers: str = "removed") -> tuple[Array, Array]:
     """Return (P,) uint8 classes and (P,) float32 confidences at (P, 2) rows and columns, as the labeler reads them.
 

@@ -20,6 +20,7 @@ from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions
 from clip2scene_ros.teacher.clip import Clip
 from clip2scene_training.datasets.cache import user_cache
+from clip2scene_training.datasets.shards import ShardLabels, check_classes
 from clip2scene_training.label_quality import LabelQuality
 from clip2scene_training.parallel import Progress
 from clip2scene_training.pixel_features import KeptMaps, PairFeatures, make_maps
@@ -27,7 +28,7 @@ from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pseudo_labels import PseudoLabelled, SceneFrames, make_pseudo_labels
 from clip2scene_training.semantic import SETWISE
 from clip2scene_training.survey import Survey, survey
-from clip2scene_training.teachers import TeacherSettings, Words, shipped_or_other
+from clip2scene_training.teachers import TeacherSettings, Words, notice_of, shipped_or_other
 
 CODE_LICENCE = "Apache-2.0"
 log = logging.getLogger(__name__)
@@ -74,30 +75,28 @@ def prepare(
 ) -> Lessons:
     """Have the drives labelled; arguments and errors as those of `pretrain`."""
     settings, home = TeacherSettings.of(config, dense, bags), cache or user_cache("labels")
-    config = _possible(config, settings)
+    config = _of_shards(config, dataset) if isinstance(dataset, ShardLabels) else config
+    config = _possible(config, _lacks_features(dataset, settings))
     clip, name = shipped_or_other(replace(config.clip, device="cpu")), settings.name()
-    make = partial(settings.labeler, config.labeler)
-    frames = make_pseudo_labels(
-        dataset, make, name, home, pixels=config.pairs.labels == "pixel", workers=max(1, config.workers),
-        progress=_bar("labels"),
-    )  # fmt: skip
+    frames = _labelled(dataset, settings, name, home, config)
     found = survey(frames, len(frames.class_set), "training data")
-    keys = tuple(int(i) for i in np.flatnonzero(found.views))
+    # where no image was kept, whatever has labels is learned from
+    keys = tuple(int(i) for i in np.flatnonzero(found.views if found.views.any() else found.counts.any(axis=1)))
     words = Words.of(frames.class_set, clip, config.text)
     config = _fitting(config, words, clip)
     reads, maps = config.losses.reads_pixels, None
     if reads and config.images.give != "crops":
-        folder = home / f"maps_{hashlib.sha256(f'{name} {_digest(dataset)}'.encode()).hexdigest()[:16]}"
-        maps = make_maps(
-            dataset, config.clip, settings.dense, folder, workers=max(1, config.workers), progress=_bar("features")
-        )
-    val_sha256, quality = _judges(val_dataset, frames.class_set, settings, name, home, config)
+        folder = home / f"maps_{hashlib.sha256(f'{name} {_digest(frames.frames)}'.encode()).hexdigest()[:16]}"
+        seen, workers = frames.frames, max(1, config.workers)
+        maps = make_maps(seen, config.clip, settings.dense, folder, workers=workers, progress=_bar("features"))
+    asked = None if isinstance(frames, ShardLabels) else settings  # whoever labelled shards is not here
+    val_sha256, quality = _judges(val_dataset, frames.class_set, asked, name, home, config)
     return Lessons(
         config,
         frames,
         keys,
         found.counts,
-        hashlib.sha256(f"{found.sha256} {frames.folder.name}".encode()).hexdigest(),
+        hashlib.sha256(f"{found.sha256} {frames.key}".encode()).hexdigest(),
         words,
         _card(config, frames, found, words, clip, settings),
         PairFeatures(config.clip, settings.dense) if reads else None,
@@ -107,8 +106,47 @@ def prepare(
     )
 
 
-def _possible(config: PretrainConfig, teacher: TeacherSettings) -> PretrainConfig:
-    """Return the settings that this teacher allows for.
+def _labelled(
+    dataset: SceneFrames, settings: TeacherSettings, name: str, home: Path, config: PretrainConfig
+) -> PseudoLabelled:
+    """Return the frames with labels: those of shards have theirs, of others a teacher makes them."""
+    if isinstance(dataset, ShardLabels):
+        return dataset
+    make, pixels = partial(settings.labeler, config.labeler), config.pairs.labels == "pixel"
+    return make_pseudo_labels(
+        dataset, make, name, home, pixels=pixels, workers=max(1, config.workers), progress=_bar("labels")
+    )
+
+
+def _of_shards(config: PretrainConfig, shards: ShardLabels) -> PretrainConfig:
+    """Return the settings with which labels of shards can be learned: they are of points.
+
+    Raises:
+        BadConfig: another teacher, or words of other classes, are asked for.
+    """
+    if config.teacher:
+        raise BadConfig(
+            "teacher", f"Setting `teacher` is {config.teacher!r}, but the labels of {shards.where} lie in it: leave it "
+            "empty, or give bags."
+        )  # fmt: skip
+    if config.classes != PretrainConfig().classes:  # the default is nobody's wish
+        check_classes(config.classes, shards)
+    if config.pairs.labels == "pixel":
+        log.warning("The labels of %s are of points, not of pixels: pairs.labels is `point`.", shards.where)
+    return replace(config, pairs=replace(config.pairs, labels="point"))
+
+
+def _lacks_features(dataset: SceneFrames, teacher: TeacherSettings) -> str:
+    """Return why there are no features of pixels to be read; empty where there are."""
+    if not teacher.is_clip:
+        return f"teacher {teacher.source!r} gives labels alone: expected CLIP as the teacher"
+    if isinstance(dataset, ShardLabels) and not dataset.pictured:
+        return f"{dataset.where} holds no images: expected shards that keep them (`shards.images`)"
+    return ""
+
+
+def _possible(config: PretrainConfig, lacks: str) -> PretrainConfig:
+    """Return the settings that are possible, where `lacks` says why there are no features of pixels.
 
     Raises:
         BadConfig: settings that do not go together.
@@ -131,26 +169,24 @@ def _possible(config: PretrainConfig, teacher: TeacherSettings) -> PretrainConfi
             "images", "Setting `contrast.form` `superpixels` divides images, but `images.give` is 'none': expected "
             "'crops' or 'whole'."
         )  # fmt: skip
-    if teacher.is_clip:
+    if not lacks:
         return config
     rivals = [name for name in ("contrast", "distill", "feature") if getattr(config, name).weight]
     if rivals:
         raise BadConfig(
-            "teacher", f"Setting `{rivals[0]}.weight` is above 0, which reads features of pixels, but teacher "
-            f"{teacher.source!r} gives labels alone: expected CLIP as the teacher, or 0."
+            "teacher", f"Setting `{rivals[0]}.weight` is above 0, which reads features of pixels, but {lacks}, or 0."
         )  # fmt: skip
     if not config.space_time.weight:
         return config
     if config.space_time.form == "cosine":
         raise BadConfig(
-            "teacher", f"Setting `space_time.form` `cosine` reads features of pixels, but teacher {teacher.source!r} "
-            "gives labels alone: expected CLIP as the teacher, or form `cells`."
+            "teacher", f"Setting `space_time.form` `cosine` reads features of pixels, but {lacks}, or form `cells`."
         )  # fmt: skip
     if config.space_time.pixels:
         log.warning(
-            "Teacher %r gives labels and no features of pixels: the centres of cells are of points alone "
-            "(space_time.pixels false).",
-            teacher.source,
+            "There are no features of pixels, for %s. The centres of cells are of points alone (space_time.pixels "
+            "false).",
+            lacks,
         )
     return replace(config, space_time=replace(config.space_time, pixels=False))
 
@@ -174,7 +210,7 @@ def _fitting(config: PretrainConfig, words: Words, clip: Clip) -> PretrainConfig
 def _judges(
     val_dataset: SceneFrames | None,
     class_set: ClassSet,
-    settings: TeacherSettings,
+    settings: TeacherSettings | None,
     name: str,
     home: Path,
     config: PretrainConfig,
@@ -186,7 +222,7 @@ def _judges(
     if not val_dataset or not len(val_dataset):
         return "", None
     found = survey(val_dataset, len(class_set), "validation data")
-    if not found.views.any():
+    if settings is None or not found.views.any():
         return found.sha256, None
     make = partial(settings.labeler, LabelerConfig())
     labels = make_pseudo_labels(
@@ -205,7 +241,7 @@ def _card(
         text_model=clip.card.name,
         temperature=config.semantic.temperature,
         normalize=config.semantic.normalize,
-        notice=teacher.notice(frames.notice, clip),
+        notice=notice_of(frames) if isinstance(frames, ShardLabels) else teacher.notice(frames.notice, clip),
         licences={"data": config.data_licence, "code": CODE_LICENCE, "text_model": config.text_licence},
         data_sha256=found.sha256,
         versions=current_versions(),

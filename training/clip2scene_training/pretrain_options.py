@@ -16,12 +16,15 @@ from clip2scene_training.options import add_data, add_output, add_settings, bags
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
 
 if TYPE_CHECKING:
+    from clip2scene_ros.classes import ClassSet
+    from clip2scene_training.datasets.shards import ShardLabels
     from clip2scene_training.pseudo_labels import SceneFrames
 
 EXAMPLES = """\
 examples:
   clip2scene pretrain --preset best --clip.checkpoint tiny --out runs/student.safetensors
   clip2scene pretrain drives/*.mcap --classes 'road, street; car, van; person' --out runs/mine.safetensors
+  clip2scene pretrain shards/monday shards/tuesday --clip.checkpoint my_clip.safetensors --out runs/week.safetensors
   clip2scene pretrain drives/*.mcap --teacher my_segmentations --out runs/theirs.safetensors --resume
   clip2scene pretrain --world-seeds 0:20 --val-world-seeds 100000:100004 --clip.checkpoint tiny --steps 300 \\
       --preset paper --optimizer adamw --learning-rate 0.004 --out runs/quick.safetensors"""
@@ -38,7 +41,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    add_data(parser, "data", "drives with images to learn; none takes scenes of the world", nargs="*", default=[])
+    what = "drives with images to learn, or folders of shards with labels; none takes scenes of the world"
+    add_data(parser, "data", what, nargs="*", default=[])
     parser.add_argument(
         "--labels", type=Path, default=Path("runs/labels"), metavar="DIR",
         help="folder that keeps pseudo-labels and features (%(default)s)",
@@ -63,8 +67,12 @@ def main(argv: Sequence[str]) -> int:
     from clip2scene_training.teachers import shipped_or_other
 
     folder = check_output(args)
-    shipped_or_other(replace(config.clip, device="cpu"))  # before drives are made: can it be had?
-    train, val = drives(args, config)
+    # what is quickly seen to be wrong is told before the long work: the data, then the words' CLIP
+    shards = shards_of(args.data)
+    if not shards:
+        check_bags([*args.data, *(args.val_data or [])])
+    shipped_or_other(replace(config.clip, device="cpu"))
+    train, val = drives(args, config, shards)
     from clip2scene_ros.report import table
 
     command = shlex.join(["clip2scene", "pretrain", *argv])
@@ -94,16 +102,70 @@ def settings(args: argparse.Namespace) -> tuple[PretrainConfig, dict[str, Any]]:
     return config, dense
 
 
-def drives(args: argparse.Namespace, config: PretrainConfig) -> tuple[SceneFrames, SceneFrames]:
-    """Return the frames to learn and those to be judged by; beside bags there are none, unless they are given."""
+def shards_of(paths: Sequence[Path]) -> list[Path]:
+    """Return the folders of shards that are to be learned; none where `paths` are bags.
+
+    Raises:
+        BadConfig: both.
+    """
+    from clip2scene_training.datasets.shards import shards_among
+
+    found = [shards_among([path]) for path in paths]
+    if any(found) and not all(found):
+        bag = next(path for path, shards in zip(paths, found, strict=True) if not shards)
+        raise BadConfig(
+            "data",
+            f"Expected bags or shards to learn, but got both: {bag} is no folder of shards. "
+            f"`clip2scene collect {bag}` makes shards of a bag.",
+        )
+    return [each for shards in found for each in shards]
+
+
+def check_bags(paths: Sequence[Path]) -> None:
+    """Open each bag: a broken one is told before anything else is.
+
+    Raises:
+        BadBag: it cannot be read, or has no clouds, or several to choose from.
+    """
+    from clip2scene_ros.io.bag_frames import BagTopics, points_topic
+    from clip2scene_ros.io.bag_reader import BagReader
+
+    for path in paths:
+        with BagReader(path) as bag:
+            points_topic(bag, BagTopics())
+
+
+def drives(
+    args: argparse.Namespace, config: PretrainConfig, shards: Sequence[Path] = ()
+) -> tuple[SceneFrames, SceneFrames]:
+    """Return the frames to learn and those to be judged by; beside bags and shards none, unless they are given."""
     from clip2scene_training.datasets.bags import BagDataset
 
-    if args.data:
-        train: SceneFrames = BagDataset(args.data, args.cache, with_images=True)
+    classes: str | ClassSet = config.classes
+    train: SceneFrames
+    if shards:
+        train = labels = collected(args, config, shards)
+        classes = labels.class_set
+    elif args.data:
+        train = BagDataset(args.data, args.cache, with_images=True)
     else:
         train = streets(args.split, args.world_seeds, args.cache, config.classes, with_images=True)
     if args.val_data:
-        return train, bags(args.val_data, config.classes, args.cache, with_images=True)
+        return train, bags(args.val_data, classes, args.cache, with_images=True)
     if args.data and not args.val_world_seeds:
         return train, BagDataset([], args.cache)
-    return train, streets(args.val_split, args.val_world_seeds, args.cache, config.classes, with_images=True)
+    return train, streets(args.val_split, args.val_world_seeds, args.cache, classes, with_images=True)
+
+
+def collected(args: argparse.Namespace, config: PretrainConfig, shards: Sequence[Path]) -> ShardLabels:
+    """Return collected frames with the labels that lie there; images only where features of pixels are read.
+
+    Raises:
+        BadDataset: damaged shards, or such without labels; BadClassSet: `--classes` asks for other classes.
+    """
+    from clip2scene_training.datasets.shards import ShardDataset, ShardLabels, check_classes
+
+    labels = ShardLabels(ShardDataset(shards, with_images=config.losses.reads_pixels))
+    if args.classes is not None:
+        check_classes(args.classes, labels)
+    return labels

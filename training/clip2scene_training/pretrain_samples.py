@@ -22,9 +22,18 @@ from clip2scene_ros.teacher.labeler import LabelledFrame
 from clip2scene_ros.teacher.maps import FeatureMap
 from clip2scene_ros.teacher.teachers import PixelClasses
 from clip2scene_training.augment import augment
-from clip2scene_training.config import ImageAugmentConfig, PretrainDataConfig
+from clip2scene_training.config import ImageAugmentConfig, PairsConfig, PretrainDataConfig
 from clip2scene_training.pair_augment import draw_crop
-from clip2scene_training.pairs import Look, Pairs, find_pairs, joined, looks, with_pixel_classes, with_point_classes
+from clip2scene_training.pairs import (
+    Look,
+    Pairs,
+    find_pairs,
+    joined,
+    looks,
+    pairs_without_images,
+    with_pixel_classes,
+    with_point_classes,
+)
 from clip2scene_training.sweeps import SweepCloud, gather
 
 CLOUD, IMAGES = 1, 2
@@ -50,7 +59,7 @@ class PretrainSample:
         class_id: (N,) int64 pseudo-labels, 255 unknown.
         confidence: (N,) float32 in [0, 1].
         pair_point: (P,) int64 point of each pair.
-        pair_view: (P,) int64 image of each pair.
+        pair_view: (P,) int64 image of each pair; counts nothing where images were not kept.
         pair_pixel: (P, 2) float32 row and column in the image as given, the middle of a pixel at integers.
         pair_class: (P,) int64 pseudo-label of each pair, 255 unknown.
         pair_confidence: (P,) float32 in [0, 1].
@@ -109,11 +118,7 @@ def make_pretrain_sample(
     cloud = gather(plain, config.sweeps, (config.min_range_m, config.max_range_m), others)
     labels = _point_labels(cloud, frames)
     views = looks(plain, cloud, config.pairs)
-    pairs = find_pairs(cloud, views, config.pairs)
-    if config.pairs.labels == "point":
-        pairs = with_point_classes(pairs, labels)
-    else:
-        pairs = with_pixel_classes(pairs, [_seen(frames[look.frame], look.place) for look in views])
+    pairs = _pairs(cloud, frames, views, labels, config.pairs)
     pairs, images = _with_images(pairs, views, config.images, seed)
     coords, feats, inverse, count = _voxels(cloud, config, seed)
     items = torch.tensor([[0, k] for k in range(count)], dtype=torch.int64).reshape(-1, 2)
@@ -182,6 +187,18 @@ def _point_labels(cloud: SweepCloud, frames: Sequence[LabelledFrame]) -> PseudoL
         class_id[mine] = each.labels.class_id[cloud.index[mine]]
         confidence[mine] = each.labels.confidence[cloud.index[mine]]
     return PseudoLabels(class_id, confidence)
+
+
+def _pairs(
+    cloud: SweepCloud, frames: Sequence[LabelledFrame], views: Sequence[Look], labels: PseudoLabels, config: PairsConfig
+) -> Pairs:
+    """Return the pairs with what is said of them."""
+    if config.labels == "point" and not views:
+        return pairs_without_images(labels)
+    pairs = find_pairs(cloud, views, config)
+    if config.labels == "point":
+        return with_point_classes(pairs, labels)
+    return with_pixel_classes(pairs, [_seen(frames[look.frame], look.place) for look in views])
 
 
 def _seen(labelled: LabelledFrame, place: int) -> PixelClasses | None:

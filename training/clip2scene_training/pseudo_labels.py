@@ -69,6 +69,11 @@ class PseudoLabelled:
         self.class_set, self.notice, self.folder = class_set, notice, folder
         self._files = label_files(folder, self.scenes)
 
+    @property
+    def key(self) -> str:
+        """Return what names these labels: it tells the data, the teacher and its settings."""
+        return self.folder.name
+
     def __len__(self) -> int:
         """Return the number of frames."""
         return len(self.frames)

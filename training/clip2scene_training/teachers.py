@@ -29,6 +29,7 @@ from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, PixelC
 from clip2scene_ros.teacher.text import words_of
 from clip2scene_ros.vocabulary import carry
 from clip2scene_ros.words import spelling
+from clip2scene_training.datasets.shards import ShardLabels
 from clip2scene_training.noisy_truth import NoisyTruth
 from clip2scene_training.pretrain_config import PretrainConfig
 
@@ -108,6 +109,15 @@ class TeacherSettings:
         """
         whose = [f"the labels of {clip.card.name}", NOBODY] if self.is_clip else [f"labels of {self.source}"]
         return "; ".join([f"learned from {whose[0]}", *whose[1:], *([own] if own else [])])
+
+
+def notice_of(shards: ShardLabels) -> str:
+    """Return what must be shown with all that a student of collected labels says; as `TeacherSettings.notice`."""
+    clips, vehicles = ({getattr(source, name) for source in shards.sources} for name in ("clip", "vehicle"))
+    known = all(clips)
+    whose = f"the labels of {', '.join(sorted(clips))}" if known else "labels of another segmenter"
+    said = [f"learned from {whose} that {', '.join(sorted(vehicles))} has collected", *([NOBODY] if known else [])]
+    return "; ".join([*said, *([shards.notice] if shards.notice else [])])
 
 
 @dataclass(frozen=True, eq=False)

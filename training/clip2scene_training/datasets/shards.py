@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from clip2scene_ros.errors import BadDataset
+from clip2scene_ros.classes import ClassSet, load_class_set
+from clip2scene_ros.errors import BadClassSet, BadDataset
 from clip2scene_ros.frame import UNKNOWN, Frame
-from clip2scene_ros.io.shards import ShardReader
+from clip2scene_ros.io.shards import Record, ShardReader, is_shards
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
 from clip2scene_training.pseudo_labels import PseudoLabelled, without_truth
 
@@ -19,23 +20,30 @@ class ShardDataset:
     """All frames of some shards: `len(dataset)` of them, `dataset[i]` the i-th, in any order at equal cost.
 
     Args:
-        path: a folder of shards, or one.
+        paths: folders of shards, or shards; frames come in their order.
         with_images: also read, and check, the camera images.
 
     Attributes:
         scenes: name of each frame's scene: its drive, or a part of that in which time goes on.
 
     Raises:
-        BadDataset: no shards, or damaged ones.
+        BadDataset: no shards, damaged ones, or a record that is in several of them.
     """
 
-    def __init__(self, path: str | Path, *, with_images: bool = False) -> None:
-        self.reader, self.with_images = ShardReader(path), with_images
-        self.scenes = [key.rpartition("_")[0] for key in self.reader.keys]
+    def __init__(self, paths: str | Path | Sequence[str | Path], *, with_images: bool = False) -> None:
+        self.paths = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+        self.readers, self.with_images = [ShardReader(path) for path in self.paths], with_images
+        self._places = [(n, i) for n, reader in enumerate(self.readers) for i in range(len(reader))]
+        drives = [self.key(i).rpartition("_")[0] for i in range(len(self))]
+        # two LiDARs of a vehicle may begin in the same second: their frames are no neighbours
+        self.scenes = [
+            drive if len(self.readers) == 1 else f"{n}.{drive}"
+            for drive, (n, _) in zip(drives, self._places, strict=True)
+        ]
 
     def __len__(self) -> int:
         """Return the number of frames."""
-        return len(self.reader)
+        return len(self._places)
 
     def __getitem__(self, index: int) -> Frame:
         """Return frame `index`; its labels are the ground truth of the source, if that had any.
@@ -43,16 +51,37 @@ class ShardDataset:
         Raises:
             BadDataset: the record is damaged.
         """
-        return self.reader.record(index, images=self.with_images).frame
+        return self.record(index).frame
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield all frames in order."""
         return (self[i] for i in range(len(self)))
 
+    def record(self, index: int, *, images: bool = True) -> Record:
+        """Return the record of frame `index`; without images where they are not asked for here or above."""
+        n, i = self._places[index]
+        return self.readers[n].record(i, images=images and self.with_images)
+
+    def key(self, index: int) -> str:
+        """Return the name of the record of frame `index`."""
+        n, i = self._places[index]
+        return self.readers[n].keys[i]
+
+    def where(self, index: int) -> str:
+        """Return where frame `index` lies, for errors."""
+        n, i = self._places[index]
+        return f"{self.readers[n].where(i)[0]}: record {self.key(index)}"
+
+    @property
+    def pictured(self) -> int:
+        """Number of frames whose images were kept; none is read for it."""
+        members = (self.readers[n].where(i)[1].members for n, i in self._places)
+        return sum(any(member.name.startswith("view") for member in each) for each in members)
+
     @cached_property
     def digest(self) -> str:
         """Return 16 hex digits of all that the records hold, wherever they lie; it is read from their checksums."""
-        sums = "".join(self.reader.checksum(i) for i in range(len(self)))
+        sums = "".join(self.readers[n].checksum(i) for n, i in self._places)
         return hashlib.sha256(f"{self.with_images} {sums}".encode()).hexdigest()[:16]
 
 
@@ -62,25 +91,43 @@ class ShardLabels(PseudoLabelled):
     Args:
         frames: the shards.
 
+    Attributes:
+        sources: what records say of where they come from, each once.
+
     Raises:
         BadDataset: labels: a frame has none, or those of different frames mean different classes.
     """
 
     def __init__(self, frames: ShardDataset) -> None:
-        self.frames, self.scenes, self.folder = frames, frames.scenes, frames.reader.path
+        self.frames, self.scenes, self.folder = frames, frames.scenes, frames.paths[0]
         self._shards = frames
         # a drive has one writer, hence one class set: its first frame tells
         firsts = [next(group) for _, group in groupby(range(len(frames)), key=lambda i: frames.scenes[i])]
-        sources = [frames.reader.record(i, images=False).provenance for i in firsts]
-        found = {source.class_set_sha256: source.class_set for source in sources}
+        self.sources = [frames.record(i, images=False).provenance for i in firsts]
+        found = {source.class_set_sha256: source.class_set for source in self.sources}
         class_set = next(iter(found.values()), None)
         if class_set is None or len(found) > 1:
             names = ", ".join("none" if each is None else each.name or "(no name)" for each in found.values())
             raise BadDataset(
-                "labels", f"{self.folder}: expected labels of one class set in all frames, but got: {names or 'none'}."
+                "labels", f"{self.where}: expected labels of one class set in all frames, but got: {names or 'none'}."
             )
         self.class_set = class_set
-        self.notice = " ".join(dict.fromkeys(source.notice for source in sources if source.notice))
+        self.notice = " ".join(dict.fromkeys(source.notice for source in self.sources if source.notice))
+
+    @property
+    def where(self) -> str:
+        """Return where the shards lie, for errors."""
+        return ", ".join(map(str, self._shards.paths))
+
+    @property
+    def key(self) -> str:
+        """Return what names these labels, wherever they lie."""
+        return self._shards.digest
+
+    @property
+    def pictured(self) -> int:
+        """Number of frames whose images were kept."""
+        return self._shards.pictured
 
     def labelled(self, index: int) -> LabelledFrame:
         """Return a frame without ground truth, with its pseudo-labels and their confidence.
@@ -88,11 +135,42 @@ class ShardLabels(PseudoLabelled):
         Raises:
             BadDataset: the record is damaged, has no labels, or such as its class set does not know.
         """
-        reader = self._shards.reader
-        record = reader.record(index, images=self._shards.with_images)
-        labels, where = record.labels, f"{reader.where(index)[0]}: record {record.key}"
+        record = self._shards.record(index)
+        labels, where = record.labels, self._shards.where(index)
         if labels is None:
             raise BadDataset("labels", f"{where} has no pseudo-labels.")
         if bool(((labels.class_id >= len(self.class_set)) & (labels.class_id != UNKNOWN)).any()):
             raise BadDataset("labels", f"{where}: expected class ids below {len(self.class_set)}.")
         return LabelledFrame(without_truth(record.frame), labels, (), Evidence())
+
+
+def check_classes(asked: str, shards: ShardLabels) -> None:
+    """Refuse other classes than those that the labels of `shards` mean.
+
+    Args:
+        asked: as `load_class_set` takes it.
+        shards: whose labels are to be learned.
+
+    Raises:
+        BadClassSet: other names or words are asked for, or such a class set does not exist.
+    """
+    wanted, own = load_class_set(asked), shards.class_set
+    if [(c.name, c.prompts) for c in wanted.classes] != [(c.name, c.prompts) for c in own.classes]:
+        raise BadClassSet(
+            "shards",
+            f"Setting `classes` asks for {_listed(wanted)}, but the labels of {shards.where} mean {_listed(own)}: "
+            "leave `classes` out, or collect again.",
+        )
+
+
+def _listed(classes: ClassSet) -> str:
+    return f"{classes.name or 'words'} ({', '.join(classes.names)[:200]})"
+
+
+def shards_among(paths: Sequence[Path]) -> list[Path]:
+    """Return those of `paths` that are shards, or folders of them; of a folder of several LiDARs, each one's folder."""
+    found = []
+    for path in paths:
+        inner = sorted(path.iterdir()) if path.is_dir() and not is_shards(path) else []
+        found += [path] if is_shards(path) else [each for each in inner if each.is_dir() and is_shards(each)]
+    return found
