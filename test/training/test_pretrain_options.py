@@ -126,7 +126,8 @@ def test_what_the_command_line_gives_replaces_the_presets():
         ("--world-seeds 5", "A:B"),
         ("--split all", "train, val, test, ood"),
         ("--clip.checkpoint gone.safetensors", r"gone\.safetensors.*no file"),
-        ("--val-data gone.mcap --world-seeds 0:1 --classes nuscenes", "classes of `world`"),
+        ("--val-data gone.mcap --world-seeds 0:1", r"gone\.mcap"),
+        ("--world-seeds 0:1 --classes nuscenes", "classes of `world`"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(words, said, tmp_path):

@@ -78,14 +78,12 @@ def run(clip: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     return clip2scene("pretrain", *words, *SMALL, "--clip.checkpoint", clip, "--clip.device", "cpu")
 
 
-def test_the_command_learns_shards_of_several_drives_and_resumes_exactly(shards, clip, tmp_path):
-    other = write_shards(tmp_path / "all" / "rear", 1, vehicle="car-8")
-    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    learned = [shards, tmp_path / "all", "--labels", tmp_path / "features", "--save-every", "2"]  # `all` holds a folder
-    assert other.is_dir()
-    done = run(clip, *learned, "--out", whole, "--steps", "4")
+def test_the_command_learns_shards_of_several_drives_wherever_they_lie(shards, clip, tmp_path):
+    write_shards(tmp_path / "all" / "rear", 1, vehicle="car-8")  # `all` is what several LiDARs leave
+    out, rest = tmp_path / "student.safetensors", ["--labels", tmp_path / "features", "--steps", "1"]
+    done = run(clip, shards, tmp_path / "all", *rest, "--out", out)
     assert done.returncode == 0, done.stderr
-    _, card = load_checkpoint(whole)
+    _, card = load_checkpoint(out)
     assert card.class_set.names == ("road", "car", "person")
     assert card.notice == (
         "learned from the labels of small that car-7, car-8 has collected; no point and no pixel was labelled by a "
@@ -98,17 +96,12 @@ def test_the_command_learns_shards_of_several_drives_and_resumes_exactly(shards,
         f"clip2scene pretrain {shards} {tmp_path / 'all'}",
     )
     assert list((tmp_path / "features").glob("maps_*/*.npz"))  # `best` reads features where images were kept
-    # a run that was stopped after two steps, its shards moved meanwhile
     moved = shutil.copytree(shards, tmp_path / "moved")
-    state = tmp_path / "broken.training" / "state.safetensors"
-    state.parent.mkdir()
-    assert run(clip, *learned, "--out", broken, "--steps", "4").returncode == 0
-    assert torch.equal(load_file(whole)["head.weight"], load_file(broken)["head.weight"])
-    again = run(clip, moved, *learned[1:], "--out", broken, "--steps", "4", "--resume")
+    again = run(clip, moved, tmp_path / "all", *rest, "--out", out, "--resume")
     assert again.returncode == 0, again.stderr
-    other = run(clip, shards, *learned[2:], "--out", broken, "--steps", "4", "--resume")  # fewer drives: another run
-    assert other.returncode == 1
-    assert "other" in other.stderr
+    fewer = run(clip, shards, *rest, "--out", out, "--resume")
+    assert fewer.returncode == 1
+    assert "data was" in fewer.stderr
 
 
 def test_an_interrupted_run_on_shards_resumes_as_if_unbroken(dropped, config, tmp_path, monkeypatch):
@@ -193,7 +186,6 @@ def test_what_shards_do_not_have_is_told(dropped, config, change, error, said):
         ("{shards} --classes gone.yaml", r"gone\.yaml"),
         ("{damaged}", r"shard_000000\.tar"),
         ("{bare}", "expected labels of one class set in all frames, but got: none"),
-        ("{shards} --val-world-seeds 0:1", "streets of the world have the classes"),
     ],
 )
 def test_wrong_shards_end_in_one_line(shards, clip, tmp_path, words, said):
