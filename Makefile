@@ -1,5 +1,5 @@
 # Commands:
-#   make demo          a short synthetic drive, labelled live by the ROS 2 node, scored, drawn
+#   make demo          a short synthetic drive, labelled live by the ROS 2 node and by CLIP, scored, drawn
 #   make test          all tests; skipped ones are counted by reason
 #   make check         ruff, mypy and the import rules
 #   make setup         .venv with everything that development needs
@@ -61,7 +61,7 @@ clean:
 distclean: clean
 	rm -rf $(VENV)
 
-$(VENV)/.installed-demo: EXTRAS = ros,train
+$(VENV)/.installed-demo: EXTRAS = ros,train,clip
 $(VENV)/.installed-dev: EXTRAS = ros,train,clip,dev
 $(VENV)/.installed-bench: EXTRAS = ros,train,clip,dev,bench
 $(VENV)/.installed-viewer: EXTRAS = ros,train,viewer

@@ -7,17 +7,36 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.io.bag_reader import BagReader
+from clip2scene_ros.metrics import distance_bands
 from clip2scene_ros.offline import Evaluation, Labelled, evaluate, recorded_labels, truth_frames
 from clip2scene_ros.report import build_report, sha256_of, weights_sha256, write_report
+from clip2scene_ros.student.checkpoint import LEARNED_WITH_LABELS, load_checkpoint
+from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
 
+if TYPE_CHECKING:
+    from clip2scene_ros.demo_teacher import Lesson
+
+STUDENT = DEMO_CHECKPOINT.with_name("student.safetensors")
+"""The demo's student if it is there and was learned without labels; `--checkpoint` takes any other."""
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
 REPORT, PAGE, PICTURE = "report.json", "report.html", "demo.png"
+
+
+def shown_checkpoint() -> str:
+    """Return the checkpoint that the demo shows where none is asked for; empty takes the segmenter's default.
+
+    Raises:
+        BadCheckpoint: `STUDENT` is damaged.
+    """
+    if not STUDENT.is_file() or load_checkpoint(STUDENT)[1].text_model == LEARNED_WITH_LABELS:
+        return ""
+    return str(STUDENT)
 
 
 class DemoFolder:
@@ -109,6 +128,7 @@ def score(
     config: SegmenterConfig,
     notice: str,
     command: str,
+    lesson: Lesson | None = None,
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Compare the recorded labels with the drive's ground truth; return the evaluation and its report.
 
@@ -120,9 +140,11 @@ def score(
         config: names the weights.
         notice: what the report says of them.
         command: the command line.
+        lesson: what a teacher has labelled of the drive; then the student is also scored on the same points.
     """
-    with labelled_frames(folder, class_set) as labelled:
-        result = evaluate(labelled, class_set)
+    with labelled_frames(folder, class_set, images=lesson is None) as labelled:
+        watched = labelled if lesson is None else lesson.watch(labelled)
+        result = evaluate(watched, class_set, groups=distance_bands if lesson is None else lesson.groups)
     result.latency_ms = latency_ms
     report = build_report(
         result,
@@ -130,13 +152,14 @@ def score(
         weights_sha256=weights_sha256(config),
         world=drive,
         command=command,
-        notes=[f"{notice}."],
+        tables=None if lesson is None else {"The teacher's labels and the student": lesson.table(result)},
+        notes=[f"{notice}.", *([] if lesson is None else [f"{lesson.notice}."])],
     )
     return result, report
 
 
 @contextmanager
-def labelled_frames(folder: DemoFolder, class_set: ClassSet) -> Iterator[Iterator[Labelled]]:
+def labelled_frames(folder: DemoFolder, class_set: ClassSet, *, images: bool = True) -> Iterator[Iterator[Labelled]]:
     """Open the drive and its labels and return the frames that have labels, with their ground truth."""
     with BagReader(folder.drive) as drive, BagReader(folder.labelled) as labels:
-        yield recorded_labels(labels, truth_frames(drive, class_set))
+        yield recorded_labels(labels, truth_frames(drive, class_set, images=images))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ BIRD_PX = 728
 LEGEND_HEAD_PX = 58
 LEGEND_ROWS_PX = (25, 36)
 """Smallest and largest height of a class's row: as many classes as there are shall fit."""
+COLUMN_PX = 76
+"""Width of a legend's column of shares."""
 SMOOTHING = 2
 """Pictures are drawn this many times too large and reduced: dots and lines get smooth edges."""
 
@@ -147,12 +149,12 @@ def summary_picture(
     cameras = len(frame.views)
     facts = f"{len(frame.scan):,} points, {cameras} camera{'' if cameras == 1 else 's'}, stamp {frame.scan.stamp_ns} ns"
     rows = [
-        _text_rows(title, 30, TEXT, top=22),
-        _text_rows(facts, 17, FAINT, top=6),
+        text_rows(title, 30, TEXT, top=22),
+        text_rows(facts, 17, FAINT, top=6),
         blank(16, WIDTH_PX),
         *_camera_rows(frame, segmentation, legible(class_set.palette)),
         _scan_row(frame, segmentation, class_set),
-        _text_rows(footer, 18, FAINT, top=16),
+        text_rows(footer, 18, FAINT, top=16),
         blank(22, WIDTH_PX),
     ]
     return np.concatenate(rows, axis=0)
@@ -190,7 +192,7 @@ def _camera_rows(frame: Frame, segmentation: Segmentation, palette: Array) -> li
     for view in views:
         tile = label_view(view, frame.scan.points, segmentation.class_id, palette, width_px)
         tiles.append(plate(tile, (16, 12), view.name.replace("_", " ").lower()))
-    return [_row(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return [strip(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
 
 
 def place_of(view: View) -> int:
@@ -209,30 +211,38 @@ def _scan_row(frame: Frame, segmentation: Segmentation, class_set: ClassSet) -> 
         caption = "uncertainty (yellow: high)"
         beside = uncertainty_view(points, segmentation.entropy, BIRD_PX, heading_rad=heading)
     legend_px = WIDTH_PX - 2 * MARGIN_PX - 2 * GAP_PX - 2 * BIRD_PX
-    legend = _legend(segmentation.class_id, frame.labels, class_set, legend_px)
-    return _row([plate(prediction, (16, 12), "prediction"), plate(beside, (16, 12), caption), legend])
+    told = {"share %" if frame.labels is None else "predicted %": segmentation.class_id}
+    told |= {} if frame.labels is None else {"true %": frame.labels}
+    panel = legend(told, class_set, legend_px, BIRD_PX)
+    return strip([plate(prediction, (16, 12), "prediction"), plate(beside, (16, 12), caption), panel])
 
 
-def _legend(class_id: Array, labels: Array | None, class_set: ClassSet, width_px: int) -> Array:
-    """Return a panel with swatch, name and share of points of each class that occurs, the most frequent first."""
-    columns = [("share %" if labels is None else "predicted %", width_px - 20, _shares(class_id))]
-    if labels is not None:
-        columns = [("predicted %", width_px - 96, columns[0][2]), ("true %", width_px - 20, _shares(labels))]
+def legend(told: Mapping[str, Array], class_set: ClassSet, width_px: int, height_px: int) -> Array:
+    """Return a panel with swatch, name and shares of points of each class that occurs, the most frequent first.
+
+    Args:
+        told: head of a column -> (N,) uint8 class ids, left to right.
+        class_set: names and colours.
+        width_px: of the panel.
+        height_px: of the panel.
+    """
+    rights = [width_px - 20 - COLUMN_PX * left for left in range(len(told))][::-1]
+    columns = [(head, right, _shares(ids)) for (head, ids), right in zip(told.items(), rights, strict=True)]
     total = np.sum([shares for _, _, shares in columns], axis=0)
     ids = [int(i) for i in np.argsort(-total, kind="stable") if total[i] > 0 and i < len(class_set)]
     ids += [UNKNOWN] if total[UNKNOWN] > 0 else []
     palette = legible(class_set.palette)
-    picture = Image.fromarray(blank(BIRD_PX, width_px, PANEL))
+    picture = Image.fromarray(blank(height_px, width_px, PANEL))
     draw = ImageDraw.Draw(picture)
     draw.text((20, 18), "class", fill=FAINT, font=font(16))
     for head, right, _ in columns:
         draw.text((right, 18), head, fill=FAINT, font=font(16), anchor="ra")
     draw.line((20, 48, width_px - 20, 48), fill=RULE)
-    fitting = (BIRD_PX - LEGEND_HEAD_PX) // LEGEND_ROWS_PX[0]
+    fitting = (height_px - LEGEND_HEAD_PX) // LEGEND_ROWS_PX[0]
     if len(ids) > fitting:
         ids = ids[: fitting - 1]
-        draw.text((56, BIRD_PX - 22), "and others", fill=FAINT, font=font(16), anchor="lm")
-    row_px = min(LEGEND_ROWS_PX[1], (BIRD_PX - LEGEND_HEAD_PX) // max(1, len(ids)))
+        draw.text((56, height_px - 22), "and others", fill=FAINT, font=font(16), anchor="lm")
+    row_px = min(LEGEND_ROWS_PX[1], (height_px - LEGEND_HEAD_PX) // max(1, len(ids)))
     for row, i in enumerate(ids):
         y = LEGEND_HEAD_PX + row_px * (row + 0.5)
         draw.rounded_rectangle((20, y - 11, 42, y + 11), radius=5, fill=tuple(int(v) for v in palette[i]))
@@ -254,7 +264,7 @@ def _percent(share: float) -> str:
     return "< 0.1" if share < 0.1 else f"{share:.1f}"
 
 
-def _text_rows(text: str, size: int, color: tuple[int, int, int], top: int) -> Array:
+def text_rows(text: str, size: int, color: tuple[int, int, int], top: int) -> Array:
     """Return `text`, wrapped to the picture's width, below a margin of `top`; nothing when there is none."""
     if not text:
         return blank(0, WIDTH_PX)
@@ -267,7 +277,7 @@ def _text_rows(text: str, size: int, color: tuple[int, int, int], top: int) -> A
     return np.array(picture)
 
 
-def _row(tiles: Sequence[Array]) -> Array:
+def strip(tiles: Sequence[Array]) -> Array:
     """Return tiles side by side, centred, on a strip as wide as the picture with a gap below."""
     height = max(tile.shape[0] for tile in tiles)
     strip = blank(height + GAP_PX, WIDTH_PX)

@@ -6,20 +6,30 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_street import START_NS, scan_and_labels, write_student
 
+from clip2scene_ros import demo
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.demo import DemoFolder, StageClock
-from clip2scene_ros.errors import BadConfig
-from clip2scene_ros.frame import Frame, Segmentation
+from clip2scene_ros.demo_teacher import Lesson
+from clip2scene_ros.errors import BadConfig, BadTeacher
+from clip2scene_ros.frame import Frame, PseudoLabels, Segmentation
 from clip2scene_ros.io.bags import BagReader
-from clip2scene_ros.offline import LABELS
+from clip2scene_ros.labelling import segmentation_of
+from clip2scene_ros.metrics import confusion, mean_iou
+from clip2scene_ros.offline import LABELS, Evaluation, evaluate
+from clip2scene_ros.render_sides import BIRD_PX, sides_picture
 from clip2scene_ros.report import sha256_of
+from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
+from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
+from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.viewer import NullViewer, color_points, colorings, legend_html, open_viewer
 
 WORLD = {"seed": 7, "seconds": 8.0, "version": "world-1"}
@@ -124,9 +134,101 @@ def test_the_demo_from_the_world_to_the_picture(tmp_path: Path) -> None:
     picture = np.asarray(Image.open(out / "demo.png"))
     assert picture.shape[1] >= 1000
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+    check_teacher(said, first)
 
     card = json.loads((out / "drive.json").read_text())
     assert DemoFolder(out).keep_or_write_drive(card["world"], lambda path: pytest.fail("the drive is written again"))
+
+
+def check_teacher(said: str, report: dict[str, Any]) -> None:
+    """The teacher has labelled one of six scans, and what it is worth stands beside the student on the same points."""
+    try:
+        open_clip()
+    except BadTeacher:
+        assert "none: open_clip" in said
+        return
+    assert "1 scans labelled by CLIP from their images" in said
+    (rows,) = [table["rows"] for table in report["tables"].values()]
+    (name, points, worth, mine), (_, others, nobody, _) = rows
+    assert (name, nobody) == ("labelled by the teacher", None)
+    assert (
+        f"on the {points:,} points that the teacher labels in 1 scans: its labels {worth:.1f}, the student {mine:.1f}"
+        in said
+    )
+    assert report["groups"]["labelled by the teacher"]["points"] == points
+    assert report["groups"]["not labelled by the teacher"]["points"] == others > 0
+    assert any("CLIP tiny" in note and "captions" in note for note in report["notes"])
+
+
+def test_the_student_that_learned_without_labels_is_shown_if_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "STUDENT", tmp_path / "student.safetensors")
+    assert demo.shown_checkpoint() == ""
+    student = write_student(tmp_path / "student.safetensors")  # learned with labels: no text model
+    assert demo.shown_checkpoint() == ""
+    state, card = load_checkpoint(student)
+    save_checkpoint(student, state, replace(card, text_model="small", text_sha256="ab" * 32))
+    assert demo.shown_checkpoint() == str(student)
+
+
+def lesson(*, said: int) -> tuple[Lesson, Evaluation]:
+    """Three scans, of which the first and the last are labelled: half of their points, all but ten of these rightly.
+
+    The student says `said` everywhere.
+    """
+    world, kept, frames = load_class_set("world"), {}, []
+    for i in range(3):
+        scan, labels = scan_and_labels(i)
+        frames.append(Frame(scan, labels=labels))
+        own = np.where(np.arange(len(scan)) < 300, labels, 255).astype(np.uint8)
+        own[:10] = said
+        if i != 1:
+            pseudo = PseudoLabels(own, np.ones(len(scan), np.float32))
+            kept[scan.stamp_ns] = LabelledFrame(frames[-1], pseudo, (), Evidence())
+    asked = (
+        (replace(each.frame, labels=np.where(each.labels.class_id == 255, 255, each.frame.labels).astype(np.uint8)),
+         segmentation_of(each.labels, len(world)))
+        for each in kept.values()
+    )  # fmt: skip
+    made = Lesson(world, "Teacher: nobody", kept, evaluate(asked, world))
+    same = ((f, Segmentation(np.full(600, said, np.uint8), np.ones(600, np.float32), np.zeros(600, np.float32)))
+            for f in frames)  # fmt: skip
+    return made, evaluate(made.watch(same), world, groups=made.groups)
+
+
+def test_teacher_and_student_are_scored_on_the_same_points() -> None:
+    world = load_class_set("world")
+    made, student = lesson(said=world.index("car"))
+    (_, points, worth, mine), (_, others, nobody, there) = made.table(student)["rows"]
+    assert (points, others, nobody) == (600, 600, None)
+    frames = [each for each in made.kept.values()]
+    truth = np.concatenate([each.frame.labels[:300] for each in frames])
+    labels = np.concatenate([each.labels.class_id[:300] for each in frames])
+    assert worth == pytest.approx(100 * mean_iou(confusion(truth, labels, len(world))))
+    car = np.full(600, world.index("car"))
+    assert mine == pytest.approx(100 * mean_iou(confusion(truth, car, len(world))))
+    rest = np.concatenate([each.frame.labels[300:] for each in frames])
+    assert there == pytest.approx(100 * mean_iou(confusion(rest, car, len(world))))
+    assert made.example is not None
+    assert made.example[0] is frames[-1].frame  # three classes; the first scan has one
+
+
+def test_all_sides_of_the_picture_show_the_same_scan() -> None:
+    made, _ = lesson(said=0)
+    assert made.example is not None
+    frame, student, teacher = made.example
+    assert frame.labels is not None
+    sides = {"teacher": teacher.class_id, "student": student.class_id, "ground truth": frame.labels}
+    world = load_class_set("world")
+    picture = sides_picture(frame, sides, world, "A title", "A footer")
+    assert picture.shape[1] == 1920
+    alike = sides_picture(frame, dict.fromkeys(sides, frame.labels), world)
+    birds = [alike[-BIRD_PX - 34 : -34, x : x + BIRD_PX] for x in (24, 24 + BIRD_PX + 12, 24 + 2 * (BIRD_PX + 12))]
+    below = [bird[60:] for bird in birds]  # without the plates that name them
+    assert (below[0] == below[1]).all()
+    assert (below[1] == below[2]).all()
+    assert len(np.unique(below[0].reshape(-1, 3), axis=0)) > 5
 
 
 # ---- viewer

@@ -1,4 +1,4 @@
-"""`clip2scene pretrain SHARDS`: what was collected is learned, with images and without, and what does not fit is told."""
+"""`clip2scene pretrain SHARDS`: what was collected is learned, with and without images; what does not fit is told."""
 
 from __future__ import annotations
 
