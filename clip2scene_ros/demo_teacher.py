@@ -20,8 +20,8 @@ from clip2scene_ros.offline import SEEN_POINTS, Evaluation, Labelled, evaluate, 
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.teachers import TINY, ClipTeacher
 
-EVERY = 16
-"""Of so many scans one is labelled: 0.8 s, near enough to each other to know the vehicle's way between them."""
+EVERY = 8
+"""Of so many scans with images one is labelled: every 0.8 s, near enough to know the vehicle's way between them."""
 LABELLED, UNLABELLED = "labelled by the teacher", "not labelled by the teacher"
 
 

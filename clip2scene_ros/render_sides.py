@@ -60,8 +60,9 @@ def sides_picture(
         for who, ids in sides.items()
     ]
     panel_px = WIDTH_PX - 2 * MARGIN_PX - len(sides) * (BIRD_PX + GAP_PX)
-    shares = {f"{who.split()[-1]} %": ids for who, ids in sides.items()}
-    rows += [strip([*birds, legend(shares, class_set, panel_px, BIRD_PX)])]
+    names = [who.split()[-1] for who in sides]  # short ones: columns are narrow
+    shares = dict(zip([*names[:-1], f"{names[-1]} %"], sides.values(), strict=True))
+    rows.append(strip([*birds, legend(shares, class_set, panel_px, BIRD_PX)]))
     return np.concatenate([*rows, text_rows(footer, 18, FAINT, top=16), blank(22, WIDTH_PX)], axis=0)
 
 
