@@ -26,6 +26,7 @@ from clip2scene_ros.collect_rig import FileRig
 from clip2scene_ros.collect_sets import RawSet
 from clip2scene_ros.collector import Collector
 from clip2scene_ros.errors import Clip2SceneError
+from clip2scene_ros.latency import percentiles
 from clip2scene_ros.nodes.background import at_work
 from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, judge, rows
 from clip2scene_ros.nodes.collect_dispatch import Dispatcher, start_recorder
@@ -205,6 +206,7 @@ class CollectNode(LivingNode):
             self._loaded,
             account=dispatcher.account(),
             sync=inputs.sync.account(),
+            waited_ms=percentiles(inputs.waited_ms),
             paused=dispatcher.paused,
             last_error=dispatcher.last_error,
             error_age_s=age_s(dispatcher.failed_s),

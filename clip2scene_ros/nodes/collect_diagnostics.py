@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -26,6 +26,7 @@ class Condition:
         failure: why the last configuration failed, or empty.
         account: of the sets, None unless active.
         sync: of scans and views, None unless active.
+        waited_ms: percentiles of the time that the newest scans waited for their views [ms].
         paused: why nothing can be stored, or empty.
         last_error: of a frame that failed, or empty.
         error_age_s: how long ago that was [s].
@@ -41,6 +42,7 @@ class Condition:
     failure: str = ""
     account: CollectAccount | None = None
     sync: SyncAccount | None = None
+    waited_ms: dict[str, float] = field(default_factory=dict)
     paused: str = ""
     last_error: str = ""
     error_age_s: float = 0.0
@@ -104,6 +106,7 @@ def rows(condition: Condition) -> dict[str, str]:
         }
     if condition.sync is not None:
         values |= _sync_rows(condition.sync)
+        values |= {f"waited_{name}_ms": f"{ms:.1f}" for name, ms in condition.waited_ms.items()}
     return {key: str(value) for key, value in values.items()}
 
 

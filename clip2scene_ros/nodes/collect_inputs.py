@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -23,6 +24,8 @@ from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer
 from clip2scene_ros.nodes.sync_inputs import SimpleFilter
 
 ODOMETRY_DEPTH = 200
+SETS_REMEMBERED = 600
+"""How many of the newest sets say how long scans wait for their views: a minute of a LiDAR's."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Inputs:
         on_set: gets each set.
         on_student: gets stamp and bytes of each label cloud of the student.
         on_class_set: gets the JSON of the student's class set.
+
+    Attributes:
+        waited_ms: how long each of the newest scans waited for its views [ms].
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Inputs:
     ) -> None:
         points, images = qos_profile(config.points), qos_profile(config.images)
         self._node, self._names, self._on_set, self._on_student = node, names, on_set, on_student
+        self.waited_ms: deque[float] = deque(maxlen=SETS_REMEMBERED)
         # First, since an executor looks at subscriptions in this order: poses are known before the scans of their time.
         self._others = [node.create_subscription(Odometry, "odom", on_odometry, ODOMETRY_DEPTH)]
         self.filters = [RawSubscriber(node, PointCloud2, topic, points) for topic in names.lidars]
@@ -126,6 +133,7 @@ class Inputs:
         self.sync.flush()
 
     def _set(self, ready: MessageSet) -> None:
+        self.waited_ms.append((ready.waited_ns or 0) / 1e6)
         images = {
             name: RawImage(view.stamp_ns, self._names.cameras[name], view.payload.data)
             for name, view in ready.views.items()
