@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
@@ -28,13 +27,12 @@ from clip2scene_ros.collector import Collector
 from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.nodes.background import at_work
-from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, judge, rows
+from clip2scene_ros.nodes.bulletin import Bulletin, Row
+from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, is_fault, judge, rows
 from clip2scene_ros.nodes.collect_dispatch import Dispatcher, start_recorder
 from clip2scene_ros.nodes.collect_inputs import Inputs, Names, names_of, rig_of
-from clip2scene_ros.nodes.diagnostics import report
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
 from clip2scene_ros.nodes.living import LivingNode, Program, live
-from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.parameters import declare, unknown_overrides
 
 NODE_NAME = "clip2scene_collect"
@@ -72,11 +70,11 @@ class CollectNode(LivingNode):
         self._dispatcher: Dispatcher | None = None
         self._inputs: Inputs | None = None
         self._heard_s, self._triggers = 0.0, 0
-        self._publisher = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._service = self.create_service(Trigger, "~/keep", self._keep)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
-        self.create_timer(self.settings.diagnostics.period_s, self._report, clock=steady)
+        period_s = self.settings.diagnostics.period_s
+        self._bulletin = Bulletin(self, "collecting", period_s, self._row, is_fault)
         if self.settings.autostart:
+            steady = Clock(clock_type=ClockType.STEADY_TIME)  # a simulated clock may stand still
             self._autostart_timer = self.create_timer(0.0, self._autostart, clock=steady)
 
     @property
@@ -187,14 +185,9 @@ class CollectNode(LivingNode):
             response.message = f"{found} frames of before are kept, and those of the next {after_s:g} s."
         return response
 
-    def _report(self) -> None:
-        try:
-            condition = self._condition()
-            level, message = judge(condition, self.settings.diagnostics.silence_s)
-            self._publisher.publish(report(self, "collecting", level, message, rows(condition)))
-        except Exception as error:  # nothing may leave a callback: it would end the process
-            if self.context.ok():
-                self.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)
+    def _row(self) -> Row:
+        condition = self._condition()
+        return Row(*judge(condition, self.settings.diagnostics.silence_s), rows(condition))
 
     def _condition(self) -> Condition:
         dispatcher, inputs = self._dispatcher, self._inputs
@@ -207,6 +200,7 @@ class CollectNode(LivingNode):
             account=dispatcher.account(),
             sync=inputs.sync.account(),
             waited_ms=percentiles(inputs.waited_ms),
+            misfit="; ".join(inputs.sync.misfits()),
             paused=dispatcher.paused,
             last_error=dispatcher.last_error,
             error_age_s=age_s(dispatcher.failed_s),
@@ -221,6 +215,7 @@ class CollectNode(LivingNode):
         self._autostart_timer.cancel()
         success = TransitionCallbackReturn.SUCCESS
         if self.trigger_configure() != success or self.trigger_activate() != success:
+            self._bulletin.farewell()
             self.finished.set_result(self._failure or "Cannot activate")
 
 

@@ -15,6 +15,11 @@ from clip2scene_ros.sync_sets import SyncAccount
 RECENT_ERROR_S = 10.0
 GB = 1e9
 
+DROPPED = "dropped."
+CHOICES = ("standing", "too_soon", "hour_full", "familiar", "deactivated", "stopped")
+NO_FAULTS = {f"{DROPPED}{reason}" for reason in CHOICES}
+FAULTS = (DROPPED, "scans_dropped.", "images_left_out.")
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -27,6 +32,7 @@ class Condition:
         account: of the sets, None unless active.
         sync: of scans and views, None unless active.
         waited_ms: percentiles of the time that the newest scans waited for their views [ms].
+        misfit: publishers whose quality of service does not fit, or empty.
         paused: why nothing can be stored, or empty.
         last_error: of a frame that failed, or empty.
         error_age_s: how long ago that was [s].
@@ -43,6 +49,7 @@ class Condition:
     account: CollectAccount | None = None
     sync: SyncAccount | None = None
     waited_ms: dict[str, float] = field(default_factory=dict)
+    misfit: str = ""
     paused: str = ""
     last_error: str = ""
     error_age_s: float = 0.0
@@ -69,6 +76,8 @@ def judge(condition: Condition, silence_s: float) -> tuple[int, str]:
         return error, f"collecting is paused until there is room: {condition.paused}"
     if condition.last_error and condition.error_age_s < RECENT_ERROR_S:
         return error, condition.last_error
+    if condition.misfit:
+        return warn, condition.misfit
     if condition.silence_s > silence_s:
         return warn, f"no scan for {condition.silence_s:.1f} s"
     silent = [name for name, camera in condition.sync.cameras.items() if camera.silent or not camera.received]
@@ -96,7 +105,7 @@ def rows(condition: Condition) -> dict[str, str]:
             "kept": a.kept,
             "kept_by_trigger": a.triggered,
             "dropped": sum(a.dropped.values()),
-            **{f"dropped.{reason}": count for reason, count in sorted(a.dropped.items())},
+            **{f"{DROPPED}{reason}": count for reason, count in sorted(a.dropped.items())},
             "waiting": a.waiting,
             "remembered": a.remembered,
             "at_worker": a.at_worker,
@@ -108,6 +117,13 @@ def rows(condition: Condition) -> dict[str, str]:
         values |= _sync_rows(condition.sync)
         values |= {f"waited_{name}_ms": f"{ms:.1f}" for name, ms in condition.waited_ms.items()}
     return {key: str(value) for key, value in values.items()}
+
+
+def is_fault(key: str) -> bool:
+    """Return whether a value of the report counts what ought not to happen."""
+    if key.endswith((".dropped.unmatched", ".dropped.late")):  # cameras are faster than LiDARs, and may be behind them
+        return False
+    return key == "time_jumps" or (key.startswith(FAULTS) and key not in NO_FAULTS) or ".dropped." in key
 
 
 def disk_free_gb(folder: Path) -> float:
@@ -138,6 +154,7 @@ def _sync_rows(account: SyncAccount) -> dict[str, object]:
             f"{name}.received": camera.received,
             f"{name}.matched": camera.matched,
             f"{name}.silent": str(camera.silent).lower(),
+            **{f"{name}.dropped.{reason}": count for reason, count in sorted(camera.dropped.items())},
             **{f"{name}.missing.{reason}": count for reason, count in sorted(camera.missing.items())},
         }
     return values

@@ -1,7 +1,7 @@
 """Finds publishers and subscribers whose quality of service does not fit this node's: DDS passes them over in silence.
 
-The graph is asked once a report, rather than DDS's events awaited: an event that comes while an endpoint is being made
-gets lost.
+The graph is asked before each report, rather than DDS's events awaited: an event that comes while an endpoint is being
+made gets lost.
 """
 
 from __future__ import annotations
@@ -34,26 +34,38 @@ class QosWatch:
         self._node, self._points, self._labels = node, _stated(points), _stated(labels)
         self._told: set[tuple[int, ...]] = set()
 
-    def check(self) -> None:
-        """Look at everybody on these topics; log the newcomers that do not fit."""
-        for publisher in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name("points")):
-            self._tell(publisher, publisher.qos_profile, self._points, "points", UNHEARD)
-        for topic in ("~/labels", "~/labels_rgb"):
-            for subscriber in self._node.get_subscriptions_info_by_topic(self._node.resolve_topic_name(topic)):
-                self._tell(subscriber, self._labels, subscriber.qos_profile, topic, UNHEARING)
+    def check(self) -> list[str]:
+        """Look at everybody on these topics; log the newcomers that do not fit; return who does not."""
+        unheard = [
+            self._judge(publisher, publisher.qos_profile, self._points, "points", UNHEARD)
+            for publisher in self._node.get_publishers_info_by_topic(self._node.resolve_topic_name("points"))
+        ]
+        unhearing = [
+            self._judge(subscriber, self._labels, subscriber.qos_profile, topic, UNHEARING)
+            for topic in ("~/labels", "~/labels_rgb")
+            for subscriber in self._node.get_subscriptions_info_by_topic(self._node.resolve_topic_name(topic))
+        ]
+        return [text for text in (*unheard, *unhearing) if text]
 
-    def _tell(
+    def _judge(
         self, other: TopicEndpointInfo, offered: QoSProfile, asked: QoSProfile, topic: str, advice: str
-    ) -> None:  # fmt: skip
-        compatibility, reason = qos_check_compatible(offered, asked)
-        endpoint = tuple(other.endpoint_gid)
-        if compatibility != QoSCompatibility.ERROR or endpoint in self._told:
-            return
-        self._told.add(endpoint)
-        reason = reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower()
-        self._node.get_logger().warning(
-            f"`{other.node_name}` on `{self._node.resolve_topic_name(topic)}` {advice.format(reason=reason)}"
-        )
+    ) -> str:  # fmt: skip
+        reason, endpoint = misfit(offered, asked), tuple(other.endpoint_gid)
+        if not reason:
+            return ""
+        text = f"`{other.node_name}` on `{self._node.resolve_topic_name(topic)}` {advice.format(reason=reason)}"
+        if endpoint not in self._told:
+            self._told.add(endpoint)
+            self._node.get_logger().warning(text)
+        return text
+
+
+def misfit(offered: QoSProfile, asked: QoSProfile) -> str:
+    """Return why a publisher cannot be heard by a subscriber, or an empty string where it can."""
+    compatibility, reason = qos_check_compatible(offered, asked)
+    if compatibility != QoSCompatibility.ERROR:
+        return ""
+    return reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower() or "no reason given"
 
 
 def _stated(profile: QoSProfile) -> QoSProfile:

@@ -6,21 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined]
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import DiagnosticsConfig
 from clip2scene_ros.nodes.arrivals import silence_advice
+from clip2scene_ros.nodes.bulletin import Bulletin, Row
 from clip2scene_ros.nodes.compatibility import QosWatch
 from clip2scene_ros.nodes.ledger import Account, Ledger
-from clip2scene_ros.nodes.logs import QUIET_S
-from clip2scene_ros.nodes.pipeline import Pipeline
+from clip2scene_ros.nodes.pipeline import NO_SUBSCRIBER, Pipeline
 from clip2scene_ros.nodes.transport import PROFILE
 from clip2scene_ros.share import share_file
 
 RECENT_ERROR_S = 10.0
+
+DROPPED = "dropped."
+NO_FAULTS = {f"{DROPPED}{reason}" for reason in (NO_SUBSCRIBER, "deactivated")}
+FAULTS = ("lost_before_arrival", "clipped_points", "time_jumps", "zero_stamps")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Condition:
         topic: full name of the input topic, empty unless active.
         publishers: how many publish on it.
         active_s: time since the activation [s].
+        misfit: peers whose quality of service does not fit, or empty.
     """
 
     state: str
@@ -56,20 +60,20 @@ class Condition:
     topic: str = ""
     publishers: int = 0
     active_s: float = 0.0
+    misfit: str = ""
 
     def silence_s(self, account: Account) -> float:
         """Return the time without a scan since the last one or the activation, whichever was later [s]."""
         return self.active_s if account.silence_s is None else min(self.active_s, account.silence_s)
 
 
-def judge(account: Account, condition: Condition, config: DiagnosticsConfig, lost_before: int = 0) -> tuple[int, str]:
+def judge(account: Account, condition: Condition, config: DiagnosticsConfig) -> tuple[int, str]:
     """Return the level (OK 0, WARN 1, ERROR 2) and one line that says why.
 
     Args:
         account: what became of the scans.
         condition: the node's own state.
         config: limits.
-        lost_before: scans lost up to the last report; only new losses are worth a warning.
     """
     ok, warn, error = (DiagnosticStatus.OK[0], DiagnosticStatus.WARN[0], DiagnosticStatus.ERROR[0])
     if condition.failure:
@@ -78,12 +82,12 @@ def judge(account: Account, condition: Condition, config: DiagnosticsConfig, los
         return ok, f"{condition.state}: waiting for a lifecycle transition"
     if account.last_error_age_s is not None and account.last_error_age_s < RECENT_ERROR_S:
         return error, account.last_error
+    if condition.misfit:
+        return warn, condition.misfit
     silence_s = condition.silence_s(account)
     if account.silence_s is None or silence_s > config.silence_s:
         publishers = f"{condition.publishers} publish" if condition.publishers else "nothing publishes"
         return warn, f"no scan for {silence_s:.1f} s: {publishers} `{condition.topic}`"
-    if condition.lost > lost_before:
-        return warn, f"{condition.lost - lost_before} scans were lost before they arrived: see the log for the cure"
     limit_ms = config.max_latency_ms or condition.period_ms
     if limit_ms and account.pipeline_ms["p50"] > limit_ms:
         return warn, f"labels take {account.pipeline_ms['p50']:.0f} ms, more than {limit_ms:.0f} ms"
@@ -101,7 +105,7 @@ def rows(account: Account, condition: Condition) -> dict[str, str]:
         "labelled": account.labelled,
         "pending": account.pending,
         "dropped": sum(account.dropped.values()),
-        **{f"dropped.{reason}": count for reason, count in sorted(account.dropped.items())},
+        **{f"{DROPPED}{reason}": count for reason, count in sorted(account.dropped.items())},
         "lost_before_arrival": condition.lost,
         "lost_known_by": "sequence numbers" if condition.lost_exact else "gaps between stamps (estimate)",
         "lidar_period_ms": f"{condition.period_ms:.1f}",
@@ -118,23 +122,13 @@ def rows(account: Account, condition: Condition) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def report(node: Node, task: str, level: int, message: str, values: dict[str, str]) -> DiagnosticArray:
-    """Return the message for /diagnostics; its row has the namespace, since two vehicles share that topic."""
-    name = node.get_fully_qualified_name().lstrip("/")
-    status = DiagnosticStatus(
-        level=bytes([level]),
-        name=f"{name}: {task}",
-        message=message,
-        hardware_id=name,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-    array = DiagnosticArray(status=[status])
-    array.header.stamp = node.get_clock().now().to_msg()
-    return array
+def is_fault(key: str) -> bool:
+    """Return whether a value of the report counts what ought not to happen."""
+    return key in FAULTS or (key.startswith(DROPPED) and key not in NO_FAULTS)
 
 
 class Reporter:
-    """Publishes the node's row in every lifecycle state, once a period of the steady clock.
+    """Knows what the node's row is made of.
 
     Attributes:
         loaded: one line about the student, or empty.
@@ -142,6 +136,7 @@ class Reporter:
         class_set: the classes in force, or None.
         pipeline: the running pipeline, or None.
         watch: finds peers that do not fit while the node is active, or None.
+        bulletin: publishes the row.
     """
 
     def __init__(self, node: Node, state: Callable[[], str], config: DiagnosticsConfig, ledger: Ledger) -> None:
@@ -151,25 +146,13 @@ class Reporter:
         self.pipeline: Pipeline | None = None
         self.watch: QosWatch | None = None
         self._node, self._state, self._config, self._ledger = node, state, config, ledger
-        self._lost_before = 0
         self._told = False
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # reports go on while a simulated clock stands still
-        node.create_timer(config.period_s, self.report, clock=steady)
+        self.bulletin = Bulletin(node, "segmentation", config.period_s, self._row, is_fault)
 
-    def report(self) -> None:
-        """Publish the state of this moment; nothing leaves this callback."""
-        try:
-            account, condition = self._ledger.account(time.monotonic_ns()), self._condition()
-            level, message = judge(account, condition, self._config, self._lost_before)
-            self._lost_before = condition.lost
-            self._tell_of_silence(account, condition)
-            if self.watch is not None:
-                self.watch.check()
-            self._publisher.publish(report(self._node, "segmentation", level, message, rows(account, condition)))
-        except Exception as error:
-            if self._node.context.ok():
-                self._node.get_logger().error(f"Cannot report: {error}", throttle_duration_sec=QUIET_S)
+    def _row(self) -> Row:
+        account, condition = self._ledger.account(time.monotonic_ns()), self._condition()
+        self._tell_of_silence(account, condition)
+        return Row(*judge(account, condition, self._config), rows(account, condition))
 
     def _tell_of_silence(self, account: Account, condition: Condition) -> None:
         """Log, once a silence, that a topic has publishers and yet nothing comes: DDS loses large clouds in silence."""
@@ -195,4 +178,5 @@ class Reporter:
             topic=pipeline.topic,
             publishers=self._node.count_publishers(pipeline.topic),
             active_s=(time.monotonic_ns() - pipeline.started_ns) / 1e9,
+            misfit="; ".join(self.watch.check()) if self.watch is not None else "",
         )

@@ -160,6 +160,7 @@ class SegmentNode(LivingNode):
         self._autostart_timer.cancel()
         success = TransitionCallbackReturn.SUCCESS
         if self.trigger_configure() != success or self.trigger_activate() != success:
+            self._reporter.bulletin.farewell()
             self.finished.set_result(self._reporter.failure or "Cannot activate")
 
     def _apply(self, settings: SegmentNodeConfig, names: Collection[str]) -> None:

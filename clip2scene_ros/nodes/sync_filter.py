@@ -183,6 +183,10 @@ class ScanSynchronizer(SimpleFilter):
         with self._lock:
             return self._sync.account()
 
+    def misfits(self) -> list[str]:
+        """Return who cannot be heard now for their quality of service."""
+        return [] if self._watch is None else self._watch.misfits()
+
     def close(self) -> None:
         """Stop the timers; the inputs are their owner's."""
         for timer in self._timers:

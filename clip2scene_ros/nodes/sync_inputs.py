@@ -11,8 +11,9 @@ from itertools import count
 from typing import Any, Protocol
 
 from rclpy.node import Node
-from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
+from rclpy.qos import QoSProfile
 
+from clip2scene_ros.nodes.compatibility import misfit
 from clip2scene_ros.nodes.transport import PROFILE
 from clip2scene_ros.share import share_file
 
@@ -92,22 +93,25 @@ class InputWatch:
 
     def check(self, now_ns: int) -> None:
         """Look at all inputs; log what is new."""
+        self.misfits()
         for position, subscription in self._subscriptions.items():
-            self._check_qos(subscription.topic_name, subscription.qos_profile)
             silent_ns = now_ns - self._heard_ns[position]
             if silent_ns > self._silence_ns and position not in self._silent:
                 self._silent.add(position)
                 self._node.get_logger().warning(self._silence_text(subscription.topic_name, silent_ns))
 
-    def _check_qos(self, topic: str, asked: QoSProfile) -> None:
-        for publisher in self._node.get_publishers_info_by_topic(topic):
-            compatibility, reason = qos_check_compatible(publisher.qos_profile, asked)
-            endpoint = tuple(publisher.endpoint_gid)
-            if compatibility == QoSCompatibility.ERROR and endpoint not in self._told:
-                self._told.add(endpoint)
-                reason = reason.replace("ERROR: ", "").strip("; ").replace(";", ", ").lower()
-                text = f"`{publisher.node_name}` on `{topic}` offers less than is asked for here ({reason}), so none "
-                self._node.get_logger().warning(f"{text}of its messages arrives. Ask for less, best_effort say.")
+    def misfits(self) -> list[str]:
+        """Return who cannot be heard now; log the newcomers among them."""
+        found = []
+        for subscription in self._subscriptions.values():
+            for publisher in self._node.get_publishers_info_by_topic(subscription.topic_name):
+                if reason := misfit(publisher.qos_profile, subscription.qos_profile):
+                    text = f"`{publisher.node_name}` on `{subscription.topic_name}` offers less than is asked for here "
+                    found.append(f"{text}({reason}), so none of its messages arrives. Ask for less, best_effort say.")
+                    if (endpoint := tuple(publisher.endpoint_gid)) not in self._told:
+                        self._told.add(endpoint)
+                        self._node.get_logger().warning(found[-1])
+        return found
 
     def _silence_text(self, topic: str, silent_ns: int) -> str:
         publishers = self._node.count_publishers(topic)
