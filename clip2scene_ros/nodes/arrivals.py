@@ -54,6 +54,27 @@ class StampOrder:
         return ""
 
 
+class ForwardJumps:
+    """Counts stamps that ran ahead of the clock of their arrival by more than a second: somebody set a clock."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._ahead_ns: int | None = None
+
+    def arrived(self, stamp_ns: int, now_ns: int) -> None:
+        """Note one arrival; a stamp of zero tells no time.
+
+        Args:
+            stamp_ns: of the message [ns].
+            now_ns: the time, by a steady clock [ns].
+        """
+        if stamp_ns == 0:
+            return
+        ahead_ns = stamp_ns - now_ns
+        self.count += self._ahead_ns is not None and ahead_ns - self._ahead_ns > JUMP_NS
+        self._ahead_ns = ahead_ns
+
+
 class LossDetector:
     """Counts the messages of one topic that never arrived.
 

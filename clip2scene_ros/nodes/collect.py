@@ -201,6 +201,7 @@ class CollectNode(LivingNode):
             sync=inputs.sync.account(),
             waited_ms=percentiles(inputs.waited_ms),
             misfit="; ".join(inputs.sync.misfits()),
+            inputs=inputs.account(),
             paused=dispatcher.paused,
             last_error=dispatcher.last_error,
             error_age_s=age_s(dispatcher.failed_s),

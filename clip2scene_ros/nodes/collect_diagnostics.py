@@ -18,7 +18,8 @@ GB = 1e9
 DROPPED = "dropped."
 CHOICES = ("standing", "too_soon", "hour_full", "familiar", "deactivated", "stopped")
 NO_FAULTS = {f"{DROPPED}{reason}" for reason in CHOICES}
-FAULTS = (DROPPED, "scans_dropped.", "images_left_out.")
+FAULTS = (DROPPED, "scans_dropped.", "images_left_out.", "time_jumps")
+FAULTS_OF_A_TOPIC = (".lost", ".jumped_ahead")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Condition:
         account: of the sets, None unless active.
         sync: of scans and views, None unless active.
         waited_ms: percentiles of the time that the newest scans waited for their views [ms].
+        inputs: counts of each topic, by name.
         misfit: publishers whose quality of service does not fit, or empty.
         paused: why nothing can be stored, or empty.
         last_error: of a frame that failed, or empty.
@@ -49,6 +51,7 @@ class Condition:
     account: CollectAccount | None = None
     sync: SyncAccount | None = None
     waited_ms: dict[str, float] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
     misfit: str = ""
     paused: str = ""
     last_error: str = ""
@@ -114,16 +117,16 @@ def rows(condition: Condition) -> dict[str, str]:
             **{f"images_left_out.{what}": count for what, count in sorted(a.images_left_out.items())},
         }
     if condition.sync is not None:
-        values |= _sync_rows(condition.sync)
+        values |= _sync_rows(condition.sync) | condition.inputs
         values |= {f"waited_{name}_ms": f"{ms:.1f}" for name, ms in condition.waited_ms.items()}
     return {key: str(value) for key, value in values.items()}
 
 
 def is_fault(key: str) -> bool:
     """Return whether a value of the report counts what ought not to happen."""
-    if key.endswith((".dropped.unmatched", ".dropped.late")):  # cameras are faster than LiDARs, and may be behind them
-        return False
-    return key == "time_jumps" or (key.startswith(FAULTS) and key not in NO_FAULTS) or ".dropped." in key
+    if key in NO_FAULTS or key.endswith((".dropped.unmatched", ".dropped.late")):
+        return False  # a camera may be faster than its LiDAR, and slower to arrive
+    return key.startswith(FAULTS) or key.endswith(FAULTS_OF_A_TOPIC) or ".dropped." in key
 
 
 def disk_free_gb(folder: Path) -> float:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -19,9 +21,13 @@ from clip2scene_ros.collect_sets import RawImage, RawSet
 from clip2scene_ros.errors import BadCloud, BadConfig
 from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.io.stamps import cdr_stamp_ns
+from clip2scene_ros.nodes.arrivals import ForwardJumps, LossDetector
 from clip2scene_ros.nodes.outputs import latched, qos_profile
 from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer
 from clip2scene_ros.nodes.sync_inputs import SimpleFilter
+
+if TYPE_CHECKING:
+    from rclpy.subscription import MessageInfo
 
 ODOMETRY_DEPTH = 200
 SETS_REMEMBERED = 600
@@ -56,6 +62,8 @@ class RawSubscriber(SimpleFilter):
         sub: the subscription of rclpy.
         topic: as it was given.
         refused: messages that are too short for a stamp.
+        losses: what never arrived.
+        ahead: stamps that jumped ahead.
     """
 
     def __init__(
@@ -63,18 +71,22 @@ class RawSubscriber(SimpleFilter):
     ) -> None:
         super().__init__()
         self._node, self.topic, self.refused = node, topic, 0
+        self.losses, self.ahead = LossDetector(), ForwardJumps()
         self.sub = node.create_subscription(msg_type, topic, self._receive, qos, raw=True)
 
     def close(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self.sub)
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes, info: MessageInfo) -> None:
         try:
             message = Serialized(data)
         except BadCloud:
             self.refused += 1
             return
+        stamp_ns = cdr_stamp_ns(data)
+        self.losses.arrived(stamp_ns, info.get("publication_sequence_number"), str(info.get("publisher_gid", "")))
+        self.ahead.arrived(stamp_ns, time.monotonic_ns())
         self.signalMessage(message)
 
 
@@ -122,6 +134,11 @@ class Inputs:
         self.sync = ScanSynchronizer(
             self.filters, cameras, config.sync, node=node, on_set=self._set, silence_s=silence_s
         )
+
+    def account(self) -> dict[str, int]:
+        """Return by name what the synchroniser cannot know: messages lost on the way, stamps that jumped ahead."""
+        lost = {f"{each.topic}.lost": each.losses.lost for each in self.filters}
+        return lost | {f"{each.topic}.jumped_ahead": each.ahead.count for each in self.filters}
 
     def close(self) -> None:
         """End all subscriptions; what waits in the synchroniser goes out as it is."""

@@ -39,7 +39,7 @@ class Condition:
         lost: scans that never reached the node.
         lost_exact: whether `lost` comes from sequence numbers.
         period_ms: the LiDAR's period, 0 while unknown.
-        time_jumps: how often the stamps jumped back.
+        time_jumps: how often the stamps jumped, back or ahead.
         zero_stamps: scans whose stamp was zero.
         topic: full name of the input topic, empty unless active.
         publishers: how many publish on it.
@@ -173,7 +173,7 @@ class Reporter:
             lost=pipeline.losses.lost,
             lost_exact=pipeline.losses.exact,
             period_ms=pipeline.losses.period_ns / 1e6,
-            time_jumps=pipeline.order.jumps,
+            time_jumps=pipeline.order.jumps + pipeline.ahead.count,
             zero_stamps=pipeline.order.zero_stamps,
             topic=pipeline.topic,
             publishers=self._node.count_publishers(pipeline.topic),

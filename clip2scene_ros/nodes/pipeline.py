@@ -21,7 +21,7 @@ from clip2scene_ros.errors import BadCloud
 from clip2scene_ros.frame import Scan, Segmentation
 from clip2scene_ros.io.pointcloud import clipped, parse
 from clip2scene_ros.io.stamps import stamp_of
-from clip2scene_ros.nodes.arrivals import LossDetector, StampOrder, loss_advice
+from clip2scene_ros.nodes.arrivals import ForwardJumps, LossDetector, StampOrder, loss_advice
 from clip2scene_ros.nodes.ledger import Ledger, Times
 from clip2scene_ros.nodes.logs import QUIET_S
 from clip2scene_ros.nodes.mailbox import Worker
@@ -72,6 +72,7 @@ class Pipeline:
     Attributes:
         losses: what never arrived.
         order: what arrived at odd times.
+        ahead: stamps that jumped ahead.
         topic: full name of the input topic.
         started_ns: when it was made [ns, monotonic].
     """
@@ -102,6 +103,7 @@ class Pipeline:
         self.started_ns = time.monotonic_ns()
         self.losses = LossDetector(settings.diagnostics.expected_rate_hz)
         self.order = StampOrder()
+        self.ahead = ForwardJumps()
         self._free_ns = 0
         self._stopping = False
         self._worker: Worker[Delivery] = Worker(self._label, self._failed)
@@ -141,6 +143,7 @@ class Pipeline:
     def _hand_over(self, delivery: Delivery, info: MessageInfo) -> str:
         """Return why a scan was dropped, this one or the one that it superseded, or an empty string."""
         stamp = stamp_of(delivery.message)
+        self.ahead.arrived(stamp, delivery.entered_ns)
         sequence, publisher = info.get("publication_sequence_number"), str(info.get("publisher_gid", ""))
         if self.losses.arrived(stamp, sequence, publisher) and self.losses.due():
             qos = f"{self._settings.points.reliability}, depth {self._settings.points.depth}"

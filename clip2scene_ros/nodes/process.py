@@ -1,4 +1,4 @@
-"""Starts the live node as a process of its own, and tells why when it dies."""
+"""Starts a live node as a process of its own, and tells why when it dies."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from clip2scene_ros.nodes.transport import use_profile
 
 STOP_S = 5.0
 LOG_TAIL_LINES = 15
+SEGMENT = "clip2scene_ros.nodes.segment"
+COLLECT = "clip2scene_ros.nodes.collect"
 
 
 class RunningNode:
@@ -70,6 +72,7 @@ def start_node(
     namespace: str = "",
     log_file: Path | None = None,
     environment: Mapping[str, str] | None = None,
+    module: str = SEGMENT,
 ) -> Iterator[RunningNode]:
     """Run the live node in a process of its own while the block runs, and end it with SIGINT.
 
@@ -79,9 +82,10 @@ def start_node(
         namespace: put before the node's name and topics.
         log_file: gets what the node writes; None makes a temporary file that goes when the block ends.
         environment: of the process; None takes ours.
+        module: which node; `COLLECT` is the other one.
     """
     use_profile()
-    command = [sys.executable, "-m", "clip2scene_ros.nodes.segment"]
+    command = [sys.executable, "-m", module]
     command += ros_arguments(parameters or {}, remaps or {}, namespace)
     with tempfile.TemporaryDirectory(prefix="clip2scene-node-") as folder:
         path = log_file or Path(folder) / "node.log"

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from clip2scene_ros.nodes.arrivals import PATIENCE, LossDetector, StampOrder, loss_advice
+from clip2scene_ros.nodes.arrivals import PATIENCE, ForwardJumps, LossDetector, StampOrder, loss_advice
 
 SECOND = 10**9
 PERIOD = SECOND // 10
@@ -123,6 +123,19 @@ def test_the_user_hears_of_losses_first_after_three_then_tenfold():
         if detector.due():
             due_at.append(detector.lost)
     assert due_at == [3, 30, 300]
+
+
+def test_a_stamp_that_runs_ahead_of_its_arrival_by_more_than_a_second_is_a_jump():
+    jumps, counts = ForwardJumps(), []
+    arrivals = [(0, 0), (1, 1), (1, 2), (8, 9)]  # a sensor that pauses jumps nowhere
+    arrivals += [(3608, 10), (3609, 11), (9, 12), (10, 13), (0, 14), (11, 15)]  # an hour ahead, back, no stamp
+    for stamp_s, now_s in arrivals:
+        jumps.arrived(stamp_s * SECOND and stamp_s * SECOND + 10**18, now_s * SECOND)
+        counts.append(jumps.count)
+    assert counts == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+    for k in range(100):  # a bag played at three times its pace
+        jumps.arrived(2 * 10**18 + 3 * k * PERIOD, 20 * SECOND + k * PERIOD)
+    assert jumps.count == 2
 
 
 def test_the_advice_names_topic_size_qos_and_cure():
