@@ -40,6 +40,13 @@ class BufferConfig:
 
 
 @dataclass(frozen=True)
+class WatchConfig:
+    """Whether calibrations are watched while frames are collected."""
+
+    watch: bool = setting(True, "images of a camera that has slipped are left out until it fits again; needs poses")
+
+
+@dataclass(frozen=True)
 class CollectConfig(LabelConfig):
     """Collecting from a bag or live: the teacher as in `clip2scene label`, what is kept, and where."""
 
@@ -48,13 +55,14 @@ class CollectConfig(LabelConfig):
     vehicle: str = setting("vehicle", "whose drive it is, in letters, digits, `-` and `_`; in every record")
     choice: ChoiceConfig = field(default_factory=ChoiceConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
+    calibration: WatchConfig = field(default_factory=WatchConfig)
     sync: SyncConfig = field(default_factory=lambda: SyncConfig(min_views=1))
     cloud: CloudLimits = field(default_factory=CloudLimits)
     shards: ShardsConfig = field(default_factory=ShardsConfig)
 
 
 @dataclass(frozen=True)
-class CalibrationConfig:
+class CalibrationConfig(WatchConfig):
     """Where the cameras sit."""
 
     source: str = setting("file", "`tf` needs ROS's tf2_ros", choices=("file", "tf"))

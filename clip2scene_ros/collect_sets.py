@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from clip2scene_ros.frame import Array, CameraModel
+from clip2scene_ros.frame import NS_PER_S, Array, CameraModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +73,30 @@ class Rig(Protocol):
         """Return where LiDAR and cameras were."""
 
 
+@dataclass(frozen=True)
+class Fit:
+    """What the watch says of a camera's calibration against a LiDAR.
+
+    Attributes:
+        state: `unknown`, `fits` or `slipped`.
+        score: alignment score as calibrated, the mean of the views, 0 to 1; NaN without views.
+        views: how many spoke.
+        text: the state in words that follow the camera's name and `is`.
+        since_ns: stamp of the scan that showed it first [ns]; 0 before the collector has filled it in.
+    """
+
+    state: str
+    score: float
+    views: int
+    text: str
+    since_ns: int = 0
+
+    @property
+    def slipped(self) -> bool:
+        """Return whether the camera is not where its calibration says."""
+        return self.state == "slipped"
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """A set for the worker.
@@ -83,6 +107,7 @@ class Job:
         placed: where the sensors were.
         student: a serialised label cloud of the same scan, empty where there is none.
         triggered: kept whatever it shows.
+        look: not to be labelled or kept: the watch on the calibration wants to see it.
     """
 
     number: int
@@ -90,6 +115,7 @@ class Job:
     placed: Placed
     student: bytes = b""
     triggered: bool = False
+    look: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +128,7 @@ class Outcome:
         text: more of that, for a log.
         size: bytes of the frame's messages that were kept.
         left_out: camera -> why its image is not in the record.
+        fits: camera -> what the watch says, where the job was to look.
     """
 
     key: str = ""
@@ -109,6 +136,7 @@ class Outcome:
     text: str = ""
     size: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    fits: dict[str, Fit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,6 +155,7 @@ class CollectAccount:
         max_held_bytes: the most there ever were.
         kept_bytes: of the messages of what was kept.
         images_left_out: `camera: reason` -> images that could not be used.
+        fits: camera, or `LiDAR camera` of several LiDARs -> what the watch says of its calibration.
     """
 
     received: int
@@ -140,6 +169,16 @@ class CollectAccount:
     max_held_bytes: int
     kept_bytes: int
     images_left_out: Counter[str]
+    fits: dict[str, Fit] = field(default_factory=dict)
+
+    @property
+    def slips(self) -> list[str]:
+        """Return a text for each camera that has slipped."""
+        return [
+            f"{name} is {fit.text} since {fit.since_ns / NS_PER_S:.1f} s"
+            for name, fit in self.fits.items()
+            if fit.slipped
+        ]
 
     def __str__(self) -> str:
         """Return one line for a person."""
@@ -149,4 +188,4 @@ class CollectAccount:
         rest = [f"dropped: {reasons}"] if reasons else []
         rest += [f"{in_hand} in hand"] if in_hand else []
         images = ", ".join(f"{what} {count}" for what, count in sorted(self.images_left_out.items()))
-        return "; ".join([kept, *rest, *([f"images left out: {images}"] if images else [])])
+        return "; ".join([kept, *rest, *([f"images left out: {images}"] if images else []), *self.slips])

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from clip2scene_ros.collect_choice import Choice
 from clip2scene_ros.collect_config import CollectConfig
 from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet, Rig
+from clip2scene_ros.collect_slips import Slips
 from clip2scene_ros.frame import NS_PER_S
 
 MB = 1e6
 STUDENT_HELD = 20
 """Label clouds of the student that wait for their scans: it is ahead of the teacher by no more."""
+LOOKS_HELD = 16
+"""Sets that wait for a look at their calibration, one a second: a slow teacher is ahead of the watch for a while."""
 
 
 @dataclass(eq=False)
@@ -52,6 +55,8 @@ class Collector:
         self._remembered: deque[_Held] = deque()
         self._at_worker: dict[int, _Held] = {}
         self._students: OrderedDict[int, bytes] = OrderedDict()
+        self._looks: deque[RawSet] = deque(maxlen=LOOKS_HELD)
+        self._slips = Slips()
         self._received = self._kept = self._triggered = self._kept_bytes = self._jobs = 0
         self._held_bytes = self._max_held_bytes = 0
         self._dropped, self._left_out = Counter[str](), Counter[str]()
@@ -61,9 +66,12 @@ class Collector:
         self._received += 1
         self._hold(raw.size)
         self._follow(raw)
+        pose = self._rig.pose(raw)
+        if self._config.calibration.watch and self._slips.due(raw, pose):
+            self._looks.append(raw)
         if raw.stamp_ns <= self._keep_until_ns.get(raw.source, -1):
             self._waiting.append(_Held(raw, triggered=True))
-        elif reason := self._choice(raw.source).refuse(raw.stamp_ns, self._rig.pose(raw)):
+        elif reason := self._choice(raw.source).refuse(raw.stamp_ns, pose):
             self._remember(_Held(raw, reason))
         else:
             self._wait(_Held(raw))
@@ -92,7 +100,10 @@ class Collector:
         return sum(held.triggered for held in self._waiting)
 
     def take(self) -> Job | None:
-        """Return the next set for the worker, or None."""
+        """Return the next set for the worker, or None; what the watch wants to see comes first, since it is quick."""
+        if self._looks:
+            raw = self._looks.popleft()
+            return Job(0, raw, self._rig.place(raw), look=True)
         if not self._waiting:
             return None
         held = self._waiting.popleft()
@@ -100,15 +111,19 @@ class Collector:
         self._jobs += 1
         self._at_worker[self._jobs] = held
         student = self._students.pop(held.raw.stamp_ns, b"")
-        return Job(self._jobs, held.raw, self._rig.place(held.raw), student, held.triggered)
+        placed = self._slips.without(held.raw.source, self._rig.place(held.raw))
+        return Job(self._jobs, held.raw, placed, student, held.triggered)
 
     @property
     def waits(self) -> bool:
         """Return whether there is something to take."""
-        return bool(self._waiting)
+        return bool(self._waiting or self._looks)
 
     def done(self, job: Job, outcome: Outcome) -> None:
         """Note what the worker did; a set that was not worth keeping is remembered for a trigger."""
+        if job.look:
+            self._slips.learn(job.raw, outcome.fits)
+            return
         held = self._at_worker.pop(job.number)
         self._left_out.update(f"{camera}: {reason}" for camera, reason in outcome.left_out.items())
         if not outcome.reason:
@@ -133,6 +148,7 @@ class Collector:
         waited = len(self._waiting)
         self._dropped.update([reason] * waited + [held.reason for held in self._remembered])
         self._waiting.clear()
+        self._looks.clear()
         self._remembered.clear()
         self._held_bytes = 0
         self._keep_until_ns.clear()
@@ -152,6 +168,7 @@ class Collector:
             max_held_bytes=self._max_held_bytes,
             kept_bytes=self._kept_bytes,
             images_left_out=Counter(self._left_out),
+            fits=self._slips.fits,
         )
 
     def _choice(self, source: str) -> Choice:
@@ -202,7 +219,11 @@ class Collector:
             self._drop(held)
 
     def _bound(self) -> None:
-        """Keep to the memory: what is only remembered goes first, then what waits, triggered sets last."""
+        """Keep to the memory: looks go first, then what is only remembered, then what waits, triggered sets last."""
+        while (
+            self._looks and self._held_bytes + sum(raw.size for raw in self._looks) > self._config.buffer.memory_mb * MB
+        ):
+            self._looks.popleft()
         while self._held_bytes > self._config.buffer.memory_mb * MB:
             if self._remembered:
                 self._drop(self._remembered.popleft())

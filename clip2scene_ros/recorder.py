@@ -7,17 +7,19 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
+from clip2scene_ros.alignment_fit import ZERO, Judgement
+from clip2scene_ros.calibration_watch import CalibrationWatch
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.collect_choice import Novelty, table_of
 from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_sets import Job, Outcome, RawImage
+from clip2scene_ros.collect_sets import Fit, Job, Outcome, RawImage
 from clip2scene_ros.config import DenseConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadCloud, BadConfig, BadDataset, BadImage, BadTeacher, CannotStore
 from clip2scene_ros.frame import Array, Frame, PseudoLabels, Scan, View
@@ -31,6 +33,7 @@ from clip2scene_ros.labelling import Looking
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.labeler import Labeler
+from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, Teacher
 
 _log = logging.getLogger(__name__)
@@ -98,6 +101,7 @@ class Recorder:
         )
         self._labeler = Labeler(Looking(teacher), config.labeler)
         self._novelties = {source: Novelty(config.choice, len(teacher.class_set)) for source in lidars}
+        self._watches = {source: CalibrationWatch() for source in lidars}
         self._writers: dict[str, ShardWriter] = {}
         self._student_table: Array | None = None
         self.open()
@@ -154,12 +158,14 @@ class Recorder:
         return self.store(prepared) if isinstance(prepared, Prepared) else prepared
 
     def prepare(self, job: Job) -> Prepared | Outcome:
-        """Return the labelled frame, or why it is not kept."""
+        """Return the labelled frame, or why it is not kept, or what a look at it said."""
         try:
             scan = parse(_decode(CLOUD, job.raw.scan), self.config.cloud)
         except BadCloud as error:
             return Outcome(reason=f"bad_cloud.{error.reason}", text=str(error))
         views, encoded, left_out = self._views(job)
+        if job.look:
+            return self._watch(Frame(scan, tuple(views), job.placed.world_from_lidar), job)
         if len(views) < self.config.sync.min_views:
             return Outcome(reason="too_few_views", left_out=left_out)
         frame = Frame(scan, tuple(views), job.placed.world_from_lidar)
@@ -205,11 +211,20 @@ class Recorder:
             encoded.update({name: picture} if picture else {})
         return views, encoded, left_out
 
+    def _watch(self, frame: Frame, job: Job) -> Outcome:
+        """Have the watch look at the frame's views."""
+        watch = self._watches[job.raw.source]
+        if self.config.labeler.point_time:
+            points = points_at_stamp(frame, _ghosts(job))
+            frame = replace(frame, scan=replace(frame.scan, points=points, time_ns=None))
+        watch.add(frame)
+        return Outcome(fits={camera: _fit(watch.judgement(camera)) for camera in watch.cameras})
+
     def _label(self, frame: Frame, job: Job) -> PseudoLabels:
         """Have the frame labelled between two empty ones that say where the sensor was before and after it."""
-        ghosts = {at: Frame(_nothing(at), (), pose) for at, pose in job.placed.around.items()}
-        drive = [*(g for at, g in ghosts.items() if at < job.raw.stamp_ns), frame]
-        drive += [ghost for at, ghost in ghosts.items() if at > job.raw.stamp_ns]
+        ghosts = _ghosts(job)
+        drive = [*(ghost for ghost in ghosts if ghost.scan.stamp_ns < job.raw.stamp_ns), frame]
+        drive += [ghost for ghost in ghosts if ghost.scan.stamp_ns > job.raw.stamp_ns]
         return next(each.labels for each in self._labeler.label(drive) if each.frame is frame)
 
     def _student(self, job: Job, points: int) -> Array | None:
@@ -292,5 +307,12 @@ def _decode(msgtype: str, data: bytes, kind: type[BadCloud] | type[BadImage] = B
         raise kind("message", f"{len(data)} bytes do not fit {msgtype}: {str(error)[:100]}.") from error
 
 
-def _nothing(stamp_ns: int) -> Scan:
-    return Scan(np.zeros((0, 3), np.float32), np.zeros(0, np.float32), stamp_ns)
+def _ghosts(job: Job) -> list[Frame]:
+    """Return frames without points that say where the sensor was before and after a scan."""
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
+    return [Frame(Scan(*nothing, at), (), pose) for at, pose in job.placed.around.items()]
+
+
+def _fit(judgement: Judgement) -> Fit:
+    score = float(judgement.curve[:, ZERO].mean()) if judgement.views else float("nan")
+    return Fit(judgement.state, score, judgement.views, judgement.in_words())

@@ -44,10 +44,10 @@ def collector(choice: ChoiceConfig = ALL, road: StraightRoad | None = None, **bu
 
 
 def work(made: Collector, reason: str = "") -> list[Job]:
-    """Do all that waits."""
+    """Do all that waits; return what was to be labelled."""
     jobs = []
     while (job := made.take()) is not None:
-        jobs.append(job)
+        jobs += [] if job.look else [job]
         made.done(job, Outcome(reason=reason, size=0 if reason else job.raw.size))
     return jobs
 
@@ -75,7 +75,7 @@ def test_whatever_happens_every_set_is_accounted_for_and_memory_is_bounded(seed:
             made.add(raw(at, rng.randint(0, 200_000), rng.choice(["top", "rear"])))
             sent += 1
         elif action < 0.75:
-            at_worker += [job for job in [made.take()] if job is not None]
+            at_worker += [job for job in [made.take()] if job is not None and not job.look]
         elif action < 0.9 and at_worker:
             done = at_worker.pop(rng.randrange(len(at_worker)))
             made.done(done, Outcome(reason=rng.choice(["", "familiar", "bad_cloud.truncated"])))
@@ -176,7 +176,9 @@ def test_a_trigger_saves_what_was_judged_familiar_and_what_the_queue_let_go() ->
 def test_a_trigger_while_the_worker_looks_at_a_frame_keeps_that_frame_too() -> None:
     made = collector(before_s=1.0, after_s=0.0)
     made.add(raw(0))
-    job = made.take()
+    look, job = made.take(), made.take()
+    assert look is not None
+    assert look.look
     assert job is not None
     made.trigger()
     made.done(job, Outcome(reason="familiar"))
@@ -261,6 +263,7 @@ def test_an_account_reads_as_a_sentence() -> None:
     made = collector(queue_size=1, before_s=0.0)
     for i in range(2):
         made.add(raw(i))
+    made.take()
     job = made.take()
     assert job is not None
     made.done(job, replace(Outcome(size=5), left_out={"front": "truncated"}))

@@ -34,7 +34,7 @@ FLOORS = (
     + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments")
     + ("collect_arguments", "collect_config", "collect_sets"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
-    + ("calibration_watch", "transform_tree", "pose_buffer", "collect_choice", "collector"),
+    + ("calibration_watch", "transform_tree", "pose_buffer", "collect_choice", "collect_slips", "collector"),
     ("io", "render", "teacher"),
     (
         "compare_account",

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from clip2scene_ros.collect_sets import CollectAccount
+from clip2scene_ros.collect_sets import CollectAccount, Fit
+from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.sync_sets import SyncAccount
 
 RECENT_ERROR_S = 10.0
@@ -86,6 +87,8 @@ def judge(condition: Condition, silence_s: float) -> tuple[int, str]:
     silent = [name for name, camera in condition.sync.cameras.items() if camera.silent or not camera.received]
     if silent:
         return warn, f"no images of {', '.join(silent)}: frames are kept without them"
+    if condition.account.slips:
+        return warn, f"{'; '.join(condition.account.slips)}: its images are left out until it fits again"
     return ok, f"{condition.account.kept} frames kept, {condition.kept_a_minute} in the last minute"
 
 
@@ -115,6 +118,7 @@ def rows(condition: Condition) -> dict[str, str]:
             "held_mb": f"{a.held_bytes / 1e6:.1f}",
             "kept_mb": f"{a.kept_bytes / 1e6:.1f}",
             **{f"images_left_out.{what}": count for what, count in sorted(a.images_left_out.items())},
+            **_fit_rows(a.fits),
         }
     if condition.sync is not None:
         values |= _sync_rows(condition.sync) | condition.inputs
@@ -127,6 +131,18 @@ def is_fault(key: str) -> bool:
     if key in NO_FAULTS or key.endswith((".dropped.unmatched", ".dropped.late")):
         return False  # a camera may be faster than its LiDAR, and slower to arrive
     return key.startswith(FAULTS) or key.endswith(FAULTS_OF_A_TOPIC) or ".dropped." in key
+
+
+def _fit_rows(fits: dict[str, Fit]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for name, fit in sorted(fits.items()):
+        values |= {
+            f"{name}.calibration": fit.text if fit.slipped else fit.state,
+            f"{name}.calibration_score": f"{fit.score:.3f}",
+            f"{name}.calibration_views": fit.views,
+            f"{name}.calibration_since": f"{fit.since_ns / NS_PER_S:.3f}",
+        }
+    return values
 
 
 def disk_free_gb(folder: Path) -> float:

@@ -184,7 +184,7 @@ class Dispatcher:
             outcome = self._ask(job)
             with self._changed:
                 self._collector.done(job, outcome)
-                if not outcome.reason:
+                if not outcome.reason and not job.look:
                     self._kept_s.append(time.monotonic())
 
     def _ask(self, job: Job) -> Outcome:
