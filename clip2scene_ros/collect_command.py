@@ -132,7 +132,7 @@ def rig_of(bag: BagReader, sources: Sources, calibration: str) -> Rig:
     odometry = odometry_topic(bag, BagTopics())
     if calibration:
         files = files_of(calibration, sources.lidars, "--calibration")
-        rig = FileRig(files, tuple(sources.cameras), history=None)
+        rig = FileRig(files, tuple(sources.cameras), keep_s=None)
         for _, message in bag.messages(odometry) if odometry else ():
             rig.add_odometry(message)
         return rig

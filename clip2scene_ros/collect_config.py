@@ -65,8 +65,15 @@ class CollectConfig(LabelConfig):
 class CalibrationConfig(WatchConfig):
     """Where the cameras sit."""
 
-    source: str = setting("file", "`tf` needs ROS's tf2_ros", choices=("file", "tf"))
+    source: str = setting(
+        "file",
+        "`tf` takes CAMERA/camera_info, /tf_static and /tf instead; needs ROS's tf2_msgs",
+        choices=("file", "tf"),
+    )
     file: str = setting("", "calibration file; of several LiDARs one each: `top/points: a.yaml, rear/points: b.yaml`")
+    fixed_frame: str = setting(
+        "odom", "frame of /tf that stands still, for the vehicle's way where there is no odometry"
+    )
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +14,45 @@ import numpy as np
 from clip2scene_ros.collect_sets import Placed, RawSet
 from clip2scene_ros.errors import BadCalibration, BadConfig
 from clip2scene_ros.frame import NS_PER_S, Array, Scan
-from clip2scene_ros.geometry import Trajectory, invert, pose_from_quaternion
+from clip2scene_ros.geometry import invert, pose_from_quaternion
 from clip2scene_ros.io.bag_calibration import RigCalibration
 from clip2scene_ros.io.bag_frames import CLOUD
 from clip2scene_ros.io.bag_messages import typestore
 from clip2scene_ros.io.calibration import load_base_from_lidar, load_calibration
 from clip2scene_ros.io.stamps import stamp_of
+from clip2scene_ros.pose_buffer import KEEP_S, PoseBuffer
+from clip2scene_ros.transform_tree import frame_name
 
 NEAR_NS = NS_PER_S // 10
 """Poses so long before and after a scan tell how the sensor moved while it turned."""
-HISTORY = 4096
-"""Poses remembered: 20 s of odometry at 200 Hz."""
-JUMP_NS = NS_PER_S
-"""Odometry that goes back by so much is of another drive."""
-
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RigCondition:
+    """What a live rig says of itself.
+
+    Attributes:
+        motion: where the vehicle's way comes from.
+        problems: what keeps images from being placed at the moment.
+        refused: reason -> messages that cannot be right.
+    """
+
+    motion: str
+    problems: tuple[str, ...] = ()
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Way:
     """The vehicle's way by odometry.
 
     Args:
-        history: poses that are remembered; None for all.
+        keep_s: how far back poses are remembered; None for all.
     """
 
-    def __init__(self, history: int | None) -> None:
-        self._history = history
-        self._stamps: list[int] = []
-        self._poses: dict[int, Array] = {}
-        self.heard = False
+    def __init__(self, keep_s: float | None) -> None:
+        self._poses = PoseBuffer(keep_s)
+        self.heard, self.base = False, ""
 
     def add(self, message: Any) -> None:  # noqa: ANN401 - rclpy's or rosbags' nav_msgs/Odometry
         """Take in a pose.
@@ -51,27 +62,16 @@ class Way:
         """
         at, turn = message.pose.pose.position, message.pose.pose.orientation
         pose = pose_from_quaternion((at.x, at.y, at.z), (turn.x, turn.y, turn.z, turn.w))
-        stamp_ns = stamp_of(message)
-        self.heard = True
-        if self._history is not None and self._stamps and stamp_ns < self._stamps[-1] - JUMP_NS:
-            self._stamps.clear()
-            self._poses.clear()
-        if stamp_ns not in self._poses:
-            insort(self._stamps, stamp_ns)
-        self._poses[stamp_ns] = pose
-        while self._history is not None and len(self._stamps) > self._history:
-            del self._poses[self._stamps.pop(0)]
+        self._poses.add(stamp_of(message), pose)
+        self.heard, self.base = True, frame_name(message.child_frame_id)
 
-    def at(self, stamp_ns: int) -> Array | None:
-        """Return (4, 4) world_from_base at a time [ns], interpolated, or None where the odometry does not reach it."""
-        i = bisect_left(self._stamps, stamp_ns)
-        near = self._stamps[max(0, i - 2) : i + 2]
-        if not near:
-            return None
-        try:
-            return Trajectory(near, [self._poses[stamp] for stamp in near]).at(stamp_ns)
-        except BadCalibration:
-            return None
+    def at(self, stamp_ns: int) -> Array:
+        """Return (4, 4) world_from_base at a time [ns], interpolated.
+
+        Raises:
+            BadCalibration: the odometry does not reach it.
+        """
+        return self._poses.at(stamp_ns)
 
 
 class FileRig:
@@ -80,14 +80,14 @@ class FileRig:
     Args:
         files: LiDAR -> its calibration file.
         cameras: names that each file must have.
-        history: poses of the odometry that are remembered; None for all of a bag.
+        keep_s: how far back the odometry is remembered; None for all of a bag.
 
     Raises:
         BadCalibration: a file is missing or wrong, or lacks a camera.
     """
 
     def __init__(
-        self, files: Mapping[str, str | Path], cameras: tuple[str, ...], history: int | None = HISTORY
+        self, files: Mapping[str, str | Path], cameras: tuple[str, ...], keep_s: float | None = KEEP_S
     ) -> None:
         self._cameras = {source: load_calibration(path) for source, path in files.items()}
         self._base_from_lidar = {source: load_base_from_lidar(path) for source, path in files.items()}
@@ -99,14 +99,20 @@ class FileRig:
                     f"{files[source]}: expected cameras {', '.join(cameras)}, but {missing[0]} is not among "
                     f"{', '.join(found)}.",
                 )
-        self._way, self._warned = Way(history), set[str]()
+        self._way, self._warned, self._refused = Way(keep_s), set[str](), Counter[str]()
 
     def add_odometry(self, message: Any) -> None:  # noqa: ANN401
         """Take in a nav_msgs/Odometry; one that is no pose is left out with a warning."""
         try:
             self._way.add(message)
         except BadCalibration as error:
+            self._refused[f"odometry.{error.reason}"] += 1
             self._warn_once(f"An odometry message is left out: {error}")
+
+    def condition(self) -> RigCondition:
+        """Return what is known of the vehicle's way, and what was refused."""
+        motion = "odometry" if self._way.heard else "none: images are placed as if the vehicle stood still"
+        return RigCondition(motion, refused=Counter(self._refused))
 
     def pose(self, raw: RawSet) -> Array | None:
         """Return (4, 4) world_from_lidar at the scan's stamp, or None."""
@@ -114,7 +120,7 @@ class FileRig:
 
     def place(self, raw: RawSet) -> Placed:
         """Return where LiDAR and cameras were; cameras are left out where there is odometry that does not reach."""
-        placed = Placed(self.pose(raw), _around(raw.stamp_ns, lambda stamp_ns: self._pose(raw.source, stamp_ns)))
+        placed = Placed(self.pose(raw), around(raw.stamp_ns, lambda stamp_ns: self._pose(raw.source, stamp_ns)))
         for name, image in raw.images.items():
             model, standing = self._cameras[raw.source][name]
             moved = self._moved(raw, image.stamp_ns)
@@ -125,8 +131,11 @@ class FileRig:
         return placed
 
     def _pose(self, source: str, stamp_ns: int) -> Array | None:
-        base_from_lidar, world_from_base = self._base_from_lidar[source], self._way.at(stamp_ns)
-        return None if base_from_lidar is None or world_from_base is None else world_from_base @ base_from_lidar
+        base_from_lidar = self._base_from_lidar[source]
+        try:
+            return None if base_from_lidar is None else self._way.at(stamp_ns) @ base_from_lidar
+        except BadCalibration:
+            return None
 
     def _moved(self, raw: RawSet, image_ns: int) -> Array | None:
         """Return (4, 4) lidar_then_from_lidar_now, from the scan's stamp to the image's, or None when unknown."""
@@ -163,8 +172,8 @@ class BagRig:
     def place(self, raw: RawSet) -> Placed:
         """Return where LiDAR and cameras were."""
         scan = _bare(raw)
-        around = _around(raw.stamp_ns, lambda at: self._calibration.world_from_lidar(_empty(at, scan.frame_id)))
-        placed = Placed(self._calibration.world_from_lidar(scan), around)
+        near = around(raw.stamp_ns, lambda at: self._calibration.world_from_lidar(_empty(at, scan.frame_id)))
+        placed = Placed(self._calibration.world_from_lidar(scan), near)
         for name, image in raw.images.items():
             topic = self._topics[name]
             camera_from_lidar = self._calibration.camera_from_lidar(topic, image.stamp_ns, scan)
@@ -191,7 +200,8 @@ def files_of(text: str, lidars: tuple[str, ...], where: str = "calibration.file"
     return {lidar: Path(path).expanduser() for lidar, path in pairs.items()}
 
 
-def _around(stamp_ns: int, pose: Any) -> dict[int, Array]:  # noqa: ANN401 - a function
+def around(stamp_ns: int, pose: Callable[[int], Array | None]) -> dict[int, Array]:
+    """Return stamp [ns] -> what `pose` says shortly before and after a stamp, where it says something."""
     found = {at: pose(at) for at in (stamp_ns - NEAR_NS, stamp_ns + NEAR_NS)}
     return {at: each for at, each in found.items() if each is not None}
 

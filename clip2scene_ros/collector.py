@@ -12,13 +12,15 @@ from dataclasses import dataclass
 
 from clip2scene_ros.collect_choice import Choice
 from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet, Rig
+from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, Placed, RawSet, Rig
 from clip2scene_ros.collect_slips import Slips
 from clip2scene_ros.frame import NS_PER_S
 
 MB = 1e6
 STUDENT_HELD = 20
 """Label clouds of the student that wait for their scans: it is ahead of the teacher by no more."""
+SETTLED_NS = NS_PER_S // 2
+"""So long after a set all poses of its time have come: it is placed then, however long it waits for the worker."""
 LOOKS_HELD = 16
 """Sets that wait for a look at their calibration, one a second: a slow teacher is ahead of the watch for a while."""
 
@@ -30,6 +32,7 @@ class _Held:
     raw: RawSet
     reason: str = ""
     triggered: bool = False
+    placed: Placed | None = None
 
 
 class Collector:
@@ -75,6 +78,7 @@ class Collector:
             self._remember(_Held(raw, reason))
         else:
             self._wait(_Held(raw))
+        self._place(raw)
         self._bound()
 
     def add_student(self, stamp_ns: int, labels: bytes) -> None:
@@ -111,7 +115,7 @@ class Collector:
         self._jobs += 1
         self._at_worker[self._jobs] = held
         student = self._students.pop(held.raw.stamp_ns, b"")
-        placed = self._slips.without(held.raw.source, self._rig.place(held.raw))
+        placed = self._slips.without(held.raw.source, held.placed or self._rig.place(held.raw))
         return Job(self._jobs, held.raw, placed, student, held.triggered)
 
     @property
@@ -194,6 +198,12 @@ class Collector:
             else:
                 self._drop(held)
         self._remembered = kept
+
+    def _place(self, newest: RawSet) -> None:
+        """Place what waits while the poses of its time are remembered."""
+        for held in self._waiting:
+            if held.placed is None and abs(newest.stamp_ns - held.raw.stamp_ns) >= SETTLED_NS:
+                held.placed = self._rig.place(held.raw)
 
     def _recent(self, raw: RawSet) -> bool:
         """Return whether a trigger that came now would keep it."""

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
-from clip2scene_ros.collect_rig import HISTORY, FileRig, files_of
+from clip2scene_ros.collect_rig import FileRig, files_of
 from clip2scene_ros.collect_sets import RawImage, RawSet
 from clip2scene_ros.errors import BadCalibration, BadConfig
 from clip2scene_ros.frame import CameraModel
 from clip2scene_ros.io.bag_messages import odometry_message
 from clip2scene_ros.io.calibration import save_calibration
+from clip2scene_ros.pose_buffer import KEEP_S
 
 SECOND = 10**9
 CAMERA = CameraModel(160, 90, np.array([[80.0, 0, 80], [0, 80, 45], [0, 0, 1]]))
@@ -98,7 +99,7 @@ def test_odometry_that_nothing_joins_to_the_lidar_is_no_pose(file: Path, caplog:
 
 
 def test_a_loop_of_the_bag_begins_a_new_way_and_memory_is_bounded(mounted: Path) -> None:
-    rig = driven(mounted, until_s=HISTORY / 20 + 10)
+    rig = driven(mounted, until_s=KEEP_S + 10)
     assert rig.pose(raw(1.0, 1.0)) is None  # forgotten
     rig.add_odometry(odometry_message(at(7.0), 100 * SECOND))
     pose = rig.pose(raw(0.0, 0.0))

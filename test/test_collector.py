@@ -268,3 +268,18 @@ def test_an_account_reads_as_a_sentence() -> None:
     assert job is not None
     made.done(job, replace(Outcome(size=5), left_out={"front": "truncated"}))
     assert str(made.account()) == "1 frames kept of 2 sets; dropped: queue_full 1; images left out: front: truncated 1"
+
+
+def test_a_set_that_waits_long_for_the_worker_was_placed_while_poses_were_known() -> None:
+    class Forgetful(StraightRoad):
+        newest_ns = 0
+
+        def place(self, raw: RawSet) -> Placed:
+            return Placed(self.pose(raw) if self.newest_ns - raw.stamp_ns < 2 * 10**9 else None)
+
+    road = Forgetful()
+    made = collector(road=road, queue_size=100)
+    for i in range(60):
+        made.add(raw(i))
+        road.newest_ns = raw(i).stamp_ns
+    assert all(job.placed.world_from_lidar is not None for job in work(made))

@@ -54,6 +54,7 @@ FLOORS = (
         "collect_command",
         "collect_process",
         "collect_rig",
+        "collect_tf_rig",
         "label_account",
         "label_command",
         "label_page",

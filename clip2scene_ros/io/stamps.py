@@ -28,3 +28,16 @@ def cdr_stamp_ns(data: bytes) -> int:
         raise BadCloud("truncated", f"Expected a serialised message with a stamp, but got {len(data)} bytes.")
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(seconds) * NS_PER_S + int(nanoseconds)
+
+
+def cdr_frame_id(data: bytes) -> str:
+    """Return the frame of a serialised (CDR) message that begins with a header; nothing else is decoded.
+
+    Raises:
+        BadCloud: truncated: fewer bytes than the header says it has.
+    """
+    head = HEAD_BYTES + struct.calcsize("<I")
+    size = struct.unpack_from("<I" if data[1] & 1 else ">I", data, HEAD_BYTES)[0] if len(data) >= head else 0
+    if len(data) < head + size or not size:  # a string's size counts the zero at its end
+        raise BadCloud("truncated", f"Expected a serialised message with a frame, but got {len(data)} bytes.")
+    return data[head : head + size - 1].decode("utf-8", "replace")

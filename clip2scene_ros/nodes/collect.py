@@ -23,6 +23,7 @@ from clip2scene_ros.collect_config import CollectNodeConfig
 from clip2scene_ros.collect_process import RecorderProcess, Settings
 from clip2scene_ros.collect_rig import FileRig
 from clip2scene_ros.collect_sets import RawSet
+from clip2scene_ros.collect_tf_rig import TfRig
 from clip2scene_ros.collector import Collector
 from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.latency import percentiles
@@ -65,7 +66,7 @@ class CollectNode(LivingNode):
         self._load = load
         self._failure = self._loaded = ""
         self._names: Names | None = None
-        self._rig: FileRig | None = None
+        self._rig: FileRig | TfRig | None = None
         self._process: RecorderProcess | None = None
         self._dispatcher: Dispatcher | None = None
         self._inputs: Inputs | None = None
@@ -111,9 +112,9 @@ class CollectNode(LivingNode):
         again = partial(start_recorder, settings, self.context.ok)
         dispatcher = Dispatcher(collector, self._process, lambda: again()[0], self.get_logger())
         self._heard_s = time.monotonic()
-        on_odometry, on_set = partial(dispatcher.add_odometry, rig), partial(self._take, dispatcher)
         on_student, on_class_set = dispatcher.add_student, dispatcher.know_student
-        self._inputs = Inputs(self, config, names, on_odometry, on_set, on_student, on_class_set)
+        on_set = partial(self._take, dispatcher)
+        self._inputs = Inputs(self, config, names, rig, dispatcher.tell, on_set, on_student, on_class_set)
         self._dispatcher = dispatcher
         cameras = ", ".join(names.cameras)
         text = f"Collecting `{', '.join(names.lidars)}` with {cameras} into {Path(config.folder).absolute()}"
@@ -192,12 +193,13 @@ class CollectNode(LivingNode):
     def _condition(self) -> Condition:
         dispatcher, inputs = self._dispatcher, self._inputs
         free_gb = disk_free_gb(Path(self.settings.folder).expanduser())
-        if dispatcher is None or inputs is None:
+        if dispatcher is None or inputs is None or self._rig is None:
             return Condition(self.state, self._loaded, self._failure, disk_free_gb=free_gb, triggers=self._triggers)
         return Condition(
             self.state,
             self._loaded,
             account=dispatcher.account(),
+            rig=dispatcher.condition(self._rig),
             sync=inputs.sync.account(),
             waited_ms=percentiles(inputs.waited_ms),
             misfit="; ".join(inputs.sync.misfits()),

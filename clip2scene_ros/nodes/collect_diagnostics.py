@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from clip2scene_ros.collect_rig import RigCondition
 from clip2scene_ros.collect_sets import CollectAccount, Fit
 from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.sync_sets import SyncAccount
@@ -32,6 +33,7 @@ class Condition:
         loaded: one line about the teacher, empty before it is loaded.
         failure: why the last configuration failed, or empty.
         account: of the sets, None unless active.
+        rig: where the sensors are, None unless active.
         sync: of scans and views, None unless active.
         waited_ms: percentiles of the time that the newest scans waited for their views [ms].
         inputs: counts of each topic, by name.
@@ -50,6 +52,7 @@ class Condition:
     loaded: str = ""
     failure: str = ""
     account: CollectAccount | None = None
+    rig: RigCondition | None = None
     sync: SyncAccount | None = None
     waited_ms: dict[str, float] = field(default_factory=dict)
     inputs: dict[str, int] = field(default_factory=dict)
@@ -84,6 +87,8 @@ def judge(condition: Condition, silence_s: float) -> tuple[int, str]:
         return warn, condition.misfit
     if condition.silence_s > silence_s:
         return warn, f"no scan for {condition.silence_s:.1f} s"
+    if condition.rig is not None and condition.rig.problems:
+        return warn, condition.rig.problems[0]
     silent = [name for name, camera in condition.sync.cameras.items() if camera.silent or not camera.received]
     if silent:
         return warn, f"no images of {', '.join(silent)}: frames are kept without them"
@@ -120,6 +125,10 @@ def rows(condition: Condition) -> dict[str, str]:
             **{f"images_left_out.{what}": count for what, count in sorted(a.images_left_out.items())},
             **_fit_rows(a.fits),
         }
+    if condition.rig is not None:
+        values["ego_motion"] = condition.rig.motion
+        values |= {f"refused.{what}": count for what, count in sorted(condition.rig.refused.items())}
+        values |= {f"problem.{i}": text for i, text in enumerate(condition.rig.problems)}
     if condition.sync is not None:
         values |= _sync_rows(condition.sync) | condition.inputs
         values |= {f"waited_{name}_ms": f"{ms:.1f}" for name, ms in condition.waited_ms.items()}

@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from nav_msgs.msg import Odometry
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 from clip2scene_ros.collect_process import (
@@ -23,8 +22,9 @@ from clip2scene_ros.collect_process import (
     Settings,
     Student,
 )
-from clip2scene_ros.collect_rig import FileRig
+from clip2scene_ros.collect_rig import FileRig, RigCondition
 from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet
+from clip2scene_ros.collect_tf_rig import TfRig
 from clip2scene_ros.collector import Collector
 from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.nodes.logs import QUIET_S
@@ -104,10 +104,15 @@ class Dispatcher:
         with self._changed:
             self._collector.add_student(stamp_ns, labels)
 
-    def add_odometry(self, rig: FileRig, message: Odometry) -> None:
-        """Have the rig take in a pose; the thread asks it for others."""
+    def tell(self, learn: Callable[..., None], *message: object) -> None:
+        """Have the rig learn something; the thread asks it for other things."""
         with self._changed:
-            rig.add_odometry(message)
+            learn(*message)
+
+    def condition(self, rig: FileRig | TfRig) -> RigCondition:
+        """Return what the rig says of itself."""
+        with self._changed:
+            return rig.condition()
 
     def know_student(self, class_set: str) -> None:
         """Take the JSON of the student's class set."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
 from clip2scene_ros.collect_config import CollectNodeConfig
 from clip2scene_ros.collect_rig import FileRig, files_of
 from clip2scene_ros.collect_sets import RawImage, RawSet
+from clip2scene_ros.collect_tf_rig import TfRig
 from clip2scene_ros.errors import BadCloud, BadConfig
 from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.io.stamps import cdr_stamp_ns
@@ -25,6 +29,7 @@ from clip2scene_ros.nodes.arrivals import ForwardJumps, LossDetector
 from clip2scene_ros.nodes.outputs import latched, qos_profile
 from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer
 from clip2scene_ros.nodes.sync_inputs import SimpleFilter
+from clip2scene_ros.pose_buffer import KEEP_S
 
 if TYPE_CHECKING:
     from rclpy.subscription import MessageInfo
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 ODOMETRY_DEPTH = 200
 SETS_REMEMBERED = 600
 """How many of the newest sets say how long scans wait for their views: a minute of a LiDAR's."""
+TF_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,8 @@ class Inputs:
         node: who subscribes.
         config: topics and their quality of service.
         names: what to listen to.
-        on_odometry: gets the vehicle's poses.
+        rig: knows, or learns, where the sensors are.
+        tell: calls its first argument with the others, while nobody else asks the rig.
         on_set: gets each set.
         on_student: gets stamp and bytes of each label cloud of the student.
         on_class_set: gets the JSON of the student's class set.
@@ -111,7 +118,8 @@ class Inputs:
         node: Node,
         config: CollectNodeConfig,
         names: Names,
-        on_odometry: Callable[[Odometry], None],
+        rig: FileRig | TfRig,
+        tell: Callable[..., None],
         on_set: Callable[[RawSet], None],
         on_student: Callable[[int, bytes], None],
         on_class_set: Callable[[str], None],
@@ -120,7 +128,9 @@ class Inputs:
         self._node, self._names, self._on_set, self._on_student = node, names, on_set, on_student
         self.waited_ms: deque[float] = deque(maxlen=SETS_REMEMBERED)
         # First, since an executor looks at subscriptions in this order: poses are known before the scans of their time.
-        self._others = [node.create_subscription(Odometry, "odom", on_odometry, ODOMETRY_DEPTH)]
+        self._others = [node.create_subscription(Odometry, "odom", partial(tell, rig.add_odometry), ODOMETRY_DEPTH)]
+        if isinstance(rig, TfRig):
+            self._others += _calibrations(node, rig, tell, names.cameras)
         self.filters = [RawSubscriber(node, PointCloud2, topic, points) for topic in names.lidars]
         for camera, compressed in names.cameras.items():
             kind, topic = (CompressedImage, "image/compressed") if compressed else (Image, "image")
@@ -185,19 +195,53 @@ def names_of(config: CollectNodeConfig) -> Names:
     return Names(lidars, dict.fromkeys(compressed, True) | dict.fromkeys(raw, False))
 
 
-def rig_of(config: CollectNodeConfig, names: Names) -> FileRig:
+def rig_of(config: CollectNodeConfig, names: Names) -> FileRig | TfRig:
     """Return where the sensors are.
 
     Raises:
-        BadConfig: `calibration.source: tf`, or no file for a LiDAR.
+        BadConfig: `calibration.source: tf` without tf2_msgs, or no file for a LiDAR.
         BadCalibration: a file is missing or wrong, or lacks a camera.
     """
+    keep_s = KEEP_S + config.buffer.before_s  # a trigger may ask for what is so old
     if config.calibration.source == "tf":
+        transforms()
+        return TfRig(tuple(names.cameras), config.calibration.fixed_frame, keep_s)
+    return FileRig(files_of(config.calibration.file, names.lidars), tuple(names.cameras), keep_s)
+
+
+def transforms() -> type[Any]:
+    """Return the type of messages on /tf.
+
+    Raises:
+        BadConfig: it is not installed; the text says how to.
+    """
+    try:
+        kind: type[Any] = importlib.import_module("tf2_msgs.msg").TFMessage
+    except ImportError as error:
         raise BadConfig(
-            "calibration",
-            "Setting `calibration.source: tf` is not supported yet: write a calibration file, set `file`.",
-        )
-    return FileRig(files_of(config.calibration.file, names.lidars), tuple(names.cameras))
+            "no_tf2_msgs",
+            f"Setting `calibration.source: tf` needs ROS's tf2_msgs ({error}), which is not on PyPI: install "
+            "`ros-$ROS_DISTRO-tf2-msgs` with apt and source ROS 2, or write a calibration file and set "
+            "`calibration.source: file`.",
+        ) from error
+    return kind
+
+
+def _calibrations(node: Node, rig: TfRig, tell: Callable[..., None], cameras: Iterable[str]) -> list[Subscription[Any]]:
+    """Return the subscriptions that tell a rig where the sensors are."""
+    kind = transforms()
+    static = QoSProfile(depth=TF_DEPTH, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    found = [
+        node.create_subscription(
+            kind, "/tf_static", lambda m: tell(partial(rig.add_transforms, static=True), m), static
+        ),
+        node.create_subscription(kind, "/tf", lambda m: tell(partial(rig.add_transforms, static=False), m), TF_DEPTH),
+    ]
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)  # whatever the camera's driver offers
+    for camera in cameras:
+        learn = partial(tell, rig.add_camera_info, camera)
+        found.append(node.create_subscription(CameraInfo, f"{camera}/camera_info", learn, qos, raw=True))
+    return found
 
 
 def _listed(text: str) -> tuple[str, ...]:

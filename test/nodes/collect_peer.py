@@ -45,13 +45,13 @@ def write_rig(path: Path) -> Path:
     return path
 
 
-def write_seen(folder: Path, scans: int) -> Path:
-    """Write label images for that many scans of both cameras: a teacher that costs nothing."""
+def write_seen(folder: Path, scans: int, late_ns: int = 0) -> Path:
+    """Write label images for that many scans of both cameras, taken so long after: a teacher that costs nothing."""
     ids = np.full((90, 160), WORLD.index("car"), np.uint8)
     write_classes(folder, WORLD)
     for i in range(scans):
         for camera in CAMERAS:
-            write_teacher_image(folder, camera, START_NS + i * PERIOD_NS, ids)
+            write_teacher_image(folder, camera, START_NS + i * PERIOD_NS + late_ns, ids)
     return folder
 
 
@@ -89,17 +89,17 @@ class Vehicle:
         header = Header(stamp=stamp_of_scan(i), frame_id="odom")
         self._odometry.publish(Odometry(header=header, pose=PoseWithCovariance(pose=pose)))
 
-    def send(self, i: int, cameras: tuple[str, ...] = CAMERAS) -> None:
-        """Send scan i and its images."""
+    def send(self, i: int, cameras: tuple[str, ...] = CAMERAS, late_ns: int = 0) -> None:
+        """Send scan i and its images, taken so long after it."""
         stamp = stamp_of_scan(i)
         for camera in cameras:
-            header = Header(stamp=stamp, frame_id=camera)
+            header = Header(stamp=stamp_of_scan(i, late_ns), frame_id=camera)
             self._images[camera].publish(CompressedImage(header=header, format="jpeg", data=self._jpeg))
         scan, _ = scan_and_labels(i)
         self._points.publish(cloud_message(pack_points(scan), Header(stamp=stamp, frame_id="lidar_top")))
 
 
-def stamp_of_scan(i: int) -> Time:
-    """Return the stamp of scan i."""
-    seconds, nanoseconds = divmod(START_NS + i * PERIOD_NS, 10**9)
+def stamp_of_scan(i: int, late_ns: int = 0) -> Time:
+    """Return the stamp of scan i, or so long after it."""
+    seconds, nanoseconds = divmod(START_NS + i * PERIOD_NS + late_ns, 10**9)
     return Time(sec=seconds, nanosec=nanoseconds)
