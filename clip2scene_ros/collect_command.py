@@ -109,7 +109,8 @@ def sources_of(bag: BagReader, topics: str, config: CollectConfig) -> Sources:
         BadConfig: a policy that needs ROS.
     """
     if config.sync.policy != "scan_keyed":
-        raise BadConfig("policy", f"Collecting expects `sync.policy: scan_keyed`, but got {config.sync.policy!r}.")
+        text = f"expects `sync.policy: scan_keyed`, but got {config.sync.policy!r}, which is of ROS's message_filters"
+        raise BadConfig("policy", f"Collecting from a bag {text}; `collect_node` takes it.")
     asked = [topic.strip() for topic in topics.split(",") if topic.strip()]
     check_bag(bag, asked[0] if asked else "")
     lidars = tuple(points_topic(bag, BagTopics(points=topic)) for topic in asked or [""])

@@ -11,6 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from builtin_interfaces.msg import Time
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -27,8 +28,9 @@ from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.nodes.arrivals import ForwardJumps, LossDetector
 from clip2scene_ros.nodes.outputs import latched, qos_profile
-from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer
+from clip2scene_ros.nodes.sync_filter import MessageSet, ScanSynchronizer, message_filters
 from clip2scene_ros.nodes.sync_inputs import SimpleFilter
+from clip2scene_ros.nodes.sync_theirs import TheirSynchronizer
 from clip2scene_ros.pose_buffer import KEEP_S
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Serialized:
 
     def __init__(self, data: bytes) -> None:
         seconds, nanoseconds = divmod(cdr_stamp_ns(data), NS_PER_S)
-        self.data, self.header = data, SimpleNamespace(stamp=SimpleNamespace(sec=seconds, nanosec=nanoseconds))
+        self.data, self.header = data, SimpleNamespace(stamp=Time(sec=seconds, nanosec=nanoseconds))
 
 
 class RawSubscriber(SimpleFilter):
@@ -141,9 +143,8 @@ class Inputs:
             self._others += [heard, told]
         cameras: Sequence[str] = list(names.cameras)
         silence_s = config.diagnostics.silence_s
-        self.sync = ScanSynchronizer(
-            self.filters, cameras, config.sync, node=node, on_set=self._set, silence_s=silence_s
-        )
+        kind = ScanSynchronizer if config.sync.policy == "scan_keyed" else TheirSynchronizer
+        self.sync = kind(self.filters, cameras, config.sync, node=node, on_set=self._set, silence_s=silence_s)
 
     def account(self) -> dict[str, int]:
         """Return by name what the synchroniser cannot know: messages lost on the way, stamps that jumped ahead."""
@@ -178,7 +179,7 @@ def names_of(config: CollectNodeConfig) -> Names:
     """Return what the settings ask for.
 
     Raises:
-        BadConfig: no LiDAR, no camera, one named twice, a policy that is not ours.
+        BadConfig: no LiDAR, no camera, one named twice, a policy of message_filters that cannot be had.
     """
     lidars, compressed, raw = (_listed(text) for text in (config.lidars, config.cameras, config.raw_cameras))
     if not lidars or len(set(lidars)) < len(lidars):
@@ -191,7 +192,7 @@ def names_of(config: CollectNodeConfig) -> Names:
             f"the teacher looks at images, but got {config.cameras!r} and {config.raw_cameras!r}.",
         )
     if config.sync.policy != "scan_keyed":
-        raise BadConfig("policy", f"Collecting expects `sync.policy: scan_keyed`, but got {config.sync.policy!r}.")
+        message_filters(config.sync, len(lidars))
     return Names(lidars, dict.fromkeys(compressed, True) | dict.fromkeys(raw, False))
 
 

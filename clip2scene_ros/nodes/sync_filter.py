@@ -54,11 +54,7 @@ def synchronize(
     """
     if config.policy == "scan_keyed":
         return ScanSynchronizer(fs, cameras, config, node=node)
-    theirs = message_filters(config.policy)
-    if len(fs) != len(cameras) + 1 or config.offsets_ms or config.slops_ms:
-        limits = "one LiDAR, no offsets_ms and no slops_ms"
-        text = f"Setting `policy: {config.policy}` expects {limits}, but got {len(fs) - len(cameras)} LiDARs, "
-        raise BadConfig("policy", f"{text}{config.offsets_ms!r} and {config.slops_ms!r}; `scan_keyed` takes them.")
+    theirs = message_filters(config, len(fs) - len(cameras))
     made: Filter
     if config.policy == "exact_time":
         made = theirs.TimeSynchronizer(list(fs), config.queue_size)
@@ -67,12 +63,17 @@ def synchronize(
     return made
 
 
-def message_filters(policy: str) -> ModuleType:
-    """Return ROS's message_filters.
+def message_filters(config: SyncConfig, lidars: int) -> ModuleType:
+    """Return ROS's message_filters, for the policy that `config` asks for.
 
     Raises:
-        BadConfig: it is not installed; the text says how to.
+        BadConfig: it is not installed, and the text says how to; or it cannot do what is asked for.
     """
+    policy = config.policy
+    if lidars != 1 or config.offsets_ms or config.slops_ms:
+        limits = "one LiDAR, no offsets_ms and no slops_ms"
+        text = f"Setting `policy: {policy}` expects {limits}, but got {lidars} LiDARs, "
+        raise BadConfig("policy", f"{text}{config.offsets_ms!r} and {config.slops_ms!r}; `scan_keyed` takes them.")
     try:
         return importlib.import_module("message_filters")
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -214,6 +215,29 @@ def test_a_full_folder_pauses_it_and_room_resumes_it_with_nothing_lost(
     assert inspected(moved)
 
 
+@pytest.mark.parametrize("policy", ["approximate_time", "exact_time"])
+def test_a_policy_of_message_filters_keeps_complete_sets_alone_and_counts_the_rest(
+    start: Callable[..., RunningNode], vehicle: Vehicle, tmp_path: Path, policy: str
+) -> None:
+    pytest.importorskip("message_filters", reason="message_filters absent: it comes with ROS, not from PyPI")
+    node = start(sync__policy=policy)
+    active(node, vehicle)
+    for i in (0, 1):
+        vehicle.send(i)
+    settled(vehicle, 2)
+    for i in range(2, 14):  # more than their queue holds
+        vehicle.send(i, CAMERAS[:1])
+    until(lambda: vehicle.counts("scans") == [14], "all have come")
+    until(lambda: vehicle.counts("cam_front.received", "cam_left.received") == [14, 2], "all have come")
+    until(lambda: vehicle.report["cam_left.silent"] == "true", "the dead camera is named")
+    assert vehicle.counts("sets_full", "sets_partial", "scans_waiting", "scans_dropped.unmatched") == [2, 0, 10, 2]
+    vehicle.send(20)
+    settled(vehicle, 3)
+    assert balanced(vehicle.report)
+    assert node.stop() == 0
+    assert [len(record.frame.views) for record in ShardReader(tmp_path / "shards")] == [2, 2, 2]
+
+
 def test_each_time_it_is_deactivated_the_shards_are_finished(
     start: Callable[..., RunningNode], vehicle: Vehicle, tmp_path: Path
 ) -> None:
@@ -242,11 +266,18 @@ def test_each_time_it_is_deactivated_the_shards_are_finished(
     assert inspected(tmp_path / "shards")
 
 
+def absent(module: str) -> Any:
+    """Skip where ROS brings a module that pip has not."""
+    return pytest.mark.skipif(importlib.util.find_spec(module) is not None, reason=f"{module} is installed")
+
+
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
         ({"cameras": ""}, "cameras"),
-        ({"calibration__source": "tf"}, "calibration.source: tf"),
+        pytest.param({"calibration__source": "tf"}, "ros-$ROS_DISTRO-tf2-msgs", marks=absent("tf2_msgs")),
+        pytest.param({"sync__policy": "exact_time"}, "message-filters", marks=absent("message_filters")),
+        ({"sync__policy": "exact_time", "sync__offsets_ms": "cam_front: 5"}, "no offsets_ms"),
         ({"calibration__file": "/no/such.yaml"}, "such.yaml"),
         ({"teacher": "/no/such/folder"}, "/no/such/folder"),
         ({"choice__min_novelty": 3.0}, "min_novelty"),
