@@ -109,6 +109,10 @@ class TheirSynchronizer:
             },
         )
 
+    def misfits(self) -> list[str]:
+        """Return who cannot be heard now for their quality of service."""
+        return self._watch.misfits()
+
     def _hear(self, position: int) -> None:
         self._heard_ns[position] = time.monotonic_ns()
         self._watch.heard(position, self._heard_ns[position])
