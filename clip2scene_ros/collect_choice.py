@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,6 +15,7 @@ from clip2scene_ros.geometry import invert
 from clip2scene_ros.words import claims
 
 HOUR_NS = 3600 * NS_PER_S
+TINY = 1e-12
 REMEMBERED = 256
 """Kept frames with which a new one is compared: of older ones it may repeat the look."""
 
@@ -72,6 +75,19 @@ class Choice:
         return "hour_full" if most and len(self._chosen) >= most else ""
 
 
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a frame shows, as far as frames are compared.
+
+    Attributes:
+        labels: (N,) uint8 of the teacher.
+        features: camera -> (D,) the mean of its image's features; empty where the teacher has none.
+    """
+
+    labels: Array
+    features: Mapping[str, Array] = field(default_factory=dict)
+
+
 class Novelty:
     """Judges labelled frames of one LiDAR against those that were kept.
 
@@ -82,36 +98,50 @@ class Novelty:
 
     def __init__(self, config: ChoiceConfig, classes: int) -> None:
         self._config, self._classes = config, classes
-        self._kept: deque[Array] = deque(maxlen=REMEMBERED)
+        self._kept: deque[tuple[Array, Mapping[str, Array]]] = deque(maxlen=REMEMBERED)
 
-    def refuse(self, labels: Array, student: Array | None) -> str:
+    def refuse(self, look: Look, student: Array | None) -> str:
         """Return why a frame is not worth keeping, or an empty string.
 
         Args:
-            labels: (N,) uint8 of the teacher.
+            look: what it shows.
             student: (N,) uint8 of the student in the teacher's class ids, or None.
         """
         reasons = []
         if self._config.min_novelty > 0:
-            reasons.append(self.novelty(labels) >= self._config.min_novelty)
+            reasons.append(self.novelty(look) >= self._config.min_novelty)
         if self._config.min_disagreement > 0:
-            reasons.append(student is not None and disagreement(labels, student) >= self._config.min_disagreement)
+            reasons.append(student is not None and disagreement(look.labels, student) >= self._config.min_disagreement)
         return "" if not reasons or any(reasons) else "familiar"
 
-    def novelty(self, labels: Array) -> float:
-        """Return the share of points that would have to change class for the shares of a kept frame; 1 for a first."""
-        mine = self._shares(labels)
-        return min((float(np.abs(mine - kept).sum() / 2) for kept in self._kept), default=1.0)
+    def novelty(self, look: Look) -> float:
+        """Return how far a frame is from the kept one that it is most like, 0 to 1; 1 for a first.
 
-    def keep(self, labels: Array) -> None:
+        By features: one minus the cosine of the two images of a camera, the mean of the cameras that both have. Without
+        features: the share of points that would have to change class for the shares of the kept frame.
+        """
+        shares, features = self._memory(look)
+        if features:
+            return min((_apart(features, kept) for _, kept in self._kept), default=1.0)
+        return min((float(np.abs(shares - kept).sum() / 2) for kept, _ in self._kept), default=1.0)
+
+    def keep(self, look: Look) -> None:
         """Note what a kept frame shows."""
         if self._config.min_novelty > 0:
-            self._kept.append(self._shares(labels))
+            self._kept.append(self._memory(look))
 
-    def _shares(self, labels: Array) -> Array:
+    def _memory(self, look: Look) -> tuple[Array, Mapping[str, Array]]:
+        """Return the shares of the classes, and the features with a length of 1."""
+        labels = look.labels
         counts = np.bincount(labels[labels < self._classes], minlength=self._classes).astype(np.float64)
-        shares: Array = counts / max(1.0, counts.sum())
-        return shares
+        units = {name: feature / max(float(np.linalg.norm(feature)), TINY) for name, feature in look.features.items()}
+        return counts / max(1.0, counts.sum()), units
+
+
+def _apart(features: Mapping[str, Array], kept: Mapping[str, Array]) -> float:
+    """Return how far two frames are apart by their features; 1 where no camera is in both."""
+    cosines = [float(features[name] @ kept[name]) for name in features if name in kept]
+    return 1.0 - sum(cosines) / len(cosines) if cosines else 1.0
 
 
 def disagreement(labels: Array, student: Array) -> float:

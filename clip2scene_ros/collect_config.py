@@ -22,7 +22,10 @@ class ChoiceConfig:
         0, "frames of each LiDAR in any hour of stamps; 0: as many as there are", low=0, high=1_000_000
     )
     min_novelty: float = setting(
-        0.0, "share of points that must change class to look like a kept frame; 0 asks for none", low=0.0, high=1.0
+        0.0,
+        "distance from kept frames by image features, by class shares without these; 0 asks for none",
+        low=0.0,
+        high=1.0,
     )
     min_disagreement: float = setting(
         0.0, "or share of points on which student and teacher differ; 0 asks no student", low=0.0, high=1.0

@@ -17,7 +17,7 @@ import yaml
 from clip2scene_ros.alignment_fit import ZERO, Judgement
 from clip2scene_ros.calibration_watch import CalibrationWatch
 from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.collect_choice import Novelty, table_of
+from clip2scene_ros.collect_choice import Look, Novelty, table_of
 from clip2scene_ros.collect_config import CollectConfig
 from clip2scene_ros.collect_sets import Fit, Job, Outcome, RawImage
 from clip2scene_ros.config import DenseConfig, settings_of, with_settings
@@ -32,7 +32,8 @@ from clip2scene_ros.io.shards import Provenance, ShardWriter
 from clip2scene_ros.labelling import Looking
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.label_folder import folder_teacher
-from clip2scene_ros.teacher.labeler import Labeler
+from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
+from clip2scene_ros.teacher.maps import ClassMap
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, Teacher
 
@@ -50,6 +51,7 @@ class Prepared:
         job: where it comes from.
         frame: the frame.
         labels: the teacher's.
+        look: what it shows, for the frames to come.
         encoded: camera -> the picture as it came.
         left_out: camera -> why its image is not in the frame.
     """
@@ -57,6 +59,7 @@ class Prepared:
     job: Job
     frame: Frame
     labels: PseudoLabels
+    look: Look
     encoded: dict[str, bytes]
     left_out: dict[str, str]
 
@@ -170,14 +173,15 @@ class Recorder:
             return Outcome(reason="too_few_views", left_out=left_out)
         frame = Frame(scan, tuple(views), job.placed.world_from_lidar)
         try:
-            labels = self._label(frame, job)
+            labelled = self._label(frame, job)
         except BadTeacher as error:
             return Outcome(reason=f"bad_teacher.{error.reason}", text=str(error), left_out=left_out)
+        look = Look(labelled.labels.class_id, features_of(labelled))
         if not job.triggered:
             novelty = self._novelties[job.raw.source]
-            if reason := novelty.refuse(labels.class_id, self._student(job, len(scan))):
+            if reason := novelty.refuse(look, self._student(job, len(scan))):
                 return Outcome(reason=reason)
-        return Prepared(job, frame, labels, encoded, left_out)
+        return Prepared(job, frame, labelled.labels, look, encoded, left_out)
 
     def store(self, prepared: Prepared) -> Outcome:
         """Append a frame.
@@ -190,7 +194,7 @@ class Recorder:
             key = self._writers[raw.source].append(prepared.frame, prepared.labels, encoded=prepared.encoded)
         except BadDataset as error:
             return Outcome(reason=f"bad_frame.{error.reason}", text=str(error), left_out=prepared.left_out)
-        self._novelties[raw.source].keep(prepared.labels.class_id)
+        self._novelties[raw.source].keep(prepared.look)
         return Outcome(key=key, size=raw.size, left_out=prepared.left_out)
 
     def _views(self, job: Job) -> tuple[list[View], dict[str, bytes], dict[str, str]]:
@@ -220,12 +224,12 @@ class Recorder:
         watch.add(frame)
         return Outcome(fits={camera: _fit(watch.judgement(camera)) for camera in watch.cameras})
 
-    def _label(self, frame: Frame, job: Job) -> PseudoLabels:
+    def _label(self, frame: Frame, job: Job) -> LabelledFrame:
         """Have the frame labelled between two empty ones that say where the sensor was before and after it."""
         ghosts = _ghosts(job)
         drive = [*(ghost for ghost in ghosts if ghost.scan.stamp_ns < job.raw.stamp_ns), frame]
         drive += [ghost for ghost in ghosts if ghost.scan.stamp_ns > job.raw.stamp_ns]
-        return next(each.labels for each in self._labeler.label(drive) if each.frame is frame)
+        return next(each for each in self._labeler.label(drive) if each.frame is frame)
 
     def _student(self, job: Job, points: int) -> Array | None:
         """Return (N,) uint8 what the student says, in the teacher's class ids; None where that is not known."""
@@ -311,6 +315,13 @@ def _ghosts(job: Job) -> list[Frame]:
     """Return frames without points that say where the sensor was before and after a scan."""
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.float32)
     return [Frame(Scan(*nothing, at), (), pose) for at, pose in job.placed.around.items()]
+
+
+def features_of(labelled: LabelledFrame) -> dict[str, Array]:
+    """Return camera -> the mean feature of its image, where the teacher has features."""
+    pairs = zip(labelled.frame.views, labelled.seen, strict=True)
+    maps = {view.name: seen.feature for view, seen in pairs if isinstance(seen, ClassMap)}
+    return {name: feature.float().cpu().numpy() for name, feature in maps.items() if feature is not None}
 
 
 def _fit(judgement: Judgement) -> Fit:

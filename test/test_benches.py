@@ -13,8 +13,8 @@ NEEDS = {"sparse": "spconv", "live": "rclpy", "cyclone": "cyclonedds", "world": 
 HELPERS = ("clouds", "labels_errors", "labels_score", "labels_teachers", "slips_bags", "slips_real", "sync_probes")
 HELPERS += ("vehicle_processes", "vehicle_report", "vehicle_sensors")
 NEEDS |= {"collect": "rclpy", "sync": "rclpy", "sync_probes": "rclpy", "compare_noise": "embreex"}
-NEEDS |= {"slips": "embreex", "slips_data": "embreex"}
 NEEDS |= {"vehicle": "rclpy", "vehicle_sensors": "rclpy"}
+NEEDS |= {"slips": "embreex", "slips_data": "embreex", "novelty": "embreex"}
 NEEDS |= {"noisy_teacher": "embreex", "world_floor": "embreex", "world_realism": "embreex", "world_sheet": "embreex"}
 
 NO_FIGURES = ("fuzz_clouds", "fuzz_images", "noisy_teacher", "overfit_kitti", "photo_sheet", "slips_data")

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from command_line import clip2scene
 from shard_frames import bits
-from small_street import BASE_FROM_CAMERA, BASE_FROM_LIDAR, CAMERA, START_NS, STEP_NS, scan_and_labels, write_street
+from small_street import (
+    BASE_FROM_CAMERA,
+    BASE_FROM_LIDAR,
+    CAMERA,
+    START_NS,
+    STEP_NS,
+    scan_and_labels,
+    write_street,
+)
 
 from clip2scene_ros import recorder
 from clip2scene_ros.classes import load_class_set
@@ -147,6 +155,20 @@ def test_a_calibration_file_places_the_cameras_instead_of_the_bag(street: Path, 
     wrong = collect(street, tmp_path / "more", seen, "--calibration", tmp_path / "none.yaml")
     assert wrong.returncode == 1
     assert "none.yaml" in wrong.stderr
+
+
+def test_with_clip_the_features_of_images_tell_what_is_new(street: Path, tmp_path: Path) -> None:
+    words = ("--clip.checkpoint", "tiny", "--classes", "world", "--text.cache", "", *ALL)
+    kept = {}
+    for least in ("0", "0.0001"):
+        done = clip2scene("collect", street, "--out", tmp_path / least, *words, "--choice.min-novelty", least)
+        assert done.returncode == 0, done.stderr
+        kept[least] = [(r.frame.scan.stamp_ns - START_NS) // STEP_NS for r in ShardReader(tmp_path / least)]
+    assert kept["0"] == list(range(CLOUDS - 1))
+    images = [round(i / 3) for i in kept["0"]]  # each image has one colour, and goes with the scans that are nearest
+    firsts = [images.index(k) for k in sorted(set(images))]
+    assert kept["0.0001"] == firsts[: len(kept["0.0001"])]
+    assert 1 < len(kept["0.0001"]) < len(images)
 
 
 def test_where_student_and_teacher_agree_nothing_is_kept(street: Path, seen: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clip2scene_ros.collect_choice import Choice, Novelty, disagreement
+from clip2scene_ros.collect_choice import Choice, Look, Novelty, disagreement
 from clip2scene_ros.collect_config import BufferConfig, ChoiceConfig, CollectConfig
 from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, Placed, RawImage, RawSet
 from clip2scene_ros.collector import MB, Collector
@@ -225,12 +225,27 @@ def test_the_student_s_labels_wait_for_the_scan_of_their_stamp_and_are_bounded()
 def test_novelty_is_the_share_of_points_that_must_change_class() -> None:
     novelty = Novelty(ChoiceConfig(min_novelty=0.3), 3)
     road, mixed = np.zeros(10, np.uint8), np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 2], np.uint8)
-    assert novelty.novelty(road) == 1.0
-    assert novelty.refuse(road, None) == ""
-    novelty.keep(road)
-    assert novelty.novelty(mixed) == pytest.approx(0.3)
-    assert novelty.refuse(mixed, None) == ""
-    assert novelty.refuse(np.array([0] * 8 + [1, 255], np.uint8), None) == "familiar"
+    assert novelty.novelty(Look(road)) == 1.0
+    assert novelty.refuse(Look(road), None) == ""
+    novelty.keep(Look(road))
+    assert novelty.novelty(Look(mixed)) == pytest.approx(0.3)
+    assert novelty.refuse(Look(mixed), None) == ""
+    assert novelty.refuse(Look(np.array([0] * 8 + [1, 255], np.uint8)), None) == "familiar"
+
+
+def test_where_the_teacher_has_features_they_decide_and_not_the_classes() -> None:
+    rng, road = np.random.default_rng(0), np.zeros(10, np.uint8)
+    first, second, third = rng.normal(size=(3, 16))
+    novelty = Novelty(ChoiceConfig(min_novelty=0.5), 3)
+    novelty.keep(Look(road, {"front": first, "left": second}))
+    novelty.keep(Look(road, {"front": third, "left": third}))
+    assert novelty.novelty(Look(road + 1, {"front": 3 * first, "left": second})) == pytest.approx(0.0, abs=1e-12)
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    half = Look(road, {"front": first, "left": first})  # as far as one of its two images is
+    assert novelty.novelty(half) == pytest.approx((1 - cosine) / 2)
+    assert novelty.novelty(Look(road, {"left": second})) == pytest.approx(0.0, abs=1e-12)  # a camera has died
+    assert novelty.novelty(Look(road, {"rear": second})) == 1.0
+    assert novelty.novelty(Look(road)) == 0.0
 
 
 def test_disagreement_counts_points_that_both_know_and_either_reason_suffices() -> None:
@@ -238,10 +253,10 @@ def test_disagreement_counts_points_that_both_know_and_either_reason_suffices() 
     assert disagreement(teacher, student) == pytest.approx(1 / 3)
     assert disagreement(teacher, np.full(5, 255, np.uint8)) == 0.0
     both = Novelty(ChoiceConfig(min_novelty=0.5, min_disagreement=0.3), 3)
-    both.keep(teacher)
-    assert both.refuse(teacher, student) == ""
-    assert both.refuse(teacher, teacher) == "familiar"
-    assert both.refuse(teacher, None) == "familiar"
+    both.keep(Look(teacher))
+    assert both.refuse(Look(teacher), student) == ""
+    assert both.refuse(Look(teacher), teacher) == "familiar"
+    assert both.refuse(Look(teacher), None) == "familiar"
 
 
 def test_the_same_drive_gives_the_same_jobs_twice() -> None:

@@ -49,6 +49,7 @@ class ClassMap:
         scale: of the softmax.
         classes: C <= K; what lies beyond absorbs: sky and the like.
         size, cell_px: as in FeatureMap.
+        feature: (D,) float32, the mean of the image's features, where it came from some.
     """
 
     scores: Tensor
@@ -56,6 +57,7 @@ class ClassMap:
     classes: int
     size: tuple[int, int]
     cell_px: tuple[float, float]
+    feature: Tensor | None = None
 
     def at(self, pixels: Tensor) -> Tensor:
         """Return (..., K) the probabilities at pixels.

@@ -108,7 +108,8 @@ class ClipTeacher:
         """Return the classes of each view."""
         found: list[PixelClasses | None] = []
         for seen in self._dense.look([view.image for view in frame.views]):
-            found.append(classify(seen, self._vectors, self._dense.config))
+            feature = seen.features.flatten(0, 1).mean(0)
+            found.append(replace(classify(seen, self._vectors, self._dense.config), feature=feature))
         return found
 
     def describe(self) -> str:
