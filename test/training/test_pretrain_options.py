@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from cast_street import CLASSES, streets
 from command_line import clip2scene
-from small_street import write_clip, write_street
+from small_street import START_NS, write_clip, write_street
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import ClipConfig, TextConfig, settings_of
 from clip2scene_ros.errors import BadConfig, BadTeacher
+from clip2scene_ros.io.bag_messages import header, message_class
+from clip2scene_ros.io.bags import BagReader, BagWriter, string_message
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.teacher.clip import load_clip
 from clip2scene_ros.teacher.label_folder import write_classes, write_teacher_image
@@ -212,6 +214,44 @@ def test_the_command_learns_a_bag_that_nobody_has_labelled(tmp_path):
     assert card.class_set.names == ("road", "car")
     assert card.notice == f"learned from labels of {folder}"
     assert clip2scene("segment", bag, "--out", tmp_path / "labelled.mcap", "--checkpoint", out).returncode == 0
+
+
+def with_label_topics(bag, out, ids, class_set):
+    """Copy a bag of `small_street`, with label images beside its camera's, as another segmenter leaves them."""
+    image_class = message_class("sensor_msgs/msg/Image")
+    with BagReader(bag) as source, BagWriter(out) as copy:
+        if class_set is not None:
+            copy.write("/teacher/class_set", string_message(class_set.to_json()), START_NS, latched=True)
+        for topic, kind, at, data in source.raw():
+            copy.write_raw(topic, kind, data, at, latched=topic in source.latched, types=source.types)
+            if topic == "/cam_front/image/compressed":
+                said = {"height": 90, "width": 160, "encoding": "mono8", "is_bigendian": 0, "step": 160}
+                copy.write(
+                    "/cam_front/labels", image_class(header=header(at, "cam_front"), **said, data=ids.ravel()), at
+                )
+    return out
+
+
+@pytest.mark.parametrize("told", ["by the bag", "by --classes"])
+def test_the_command_learns_label_images_that_are_topics_of_the_bag(tmp_path, told):
+    own, ids = (
+        load_class_set("road; car"),
+        np.repeat([1, 0], 45).astype(np.uint8)[:, None] + np.zeros((1, 160), np.uint8),
+    )
+    plain = write_street(tmp_path / "plain.mcap", truth=False)
+    bag = with_label_topics(plain, tmp_path / "drive.mcap", ids, own if told == "by the bag" else None)
+    clip, out = write_clip(tmp_path / "clip.safetensors"), tmp_path / "student.safetensors"
+    where = ["--labels", tmp_path / "labels", "--cache", tmp_path / "frames", "--clip.checkpoint", clip]
+    small = ["--network.width", "0.25", "--text.cache", "", "--steps", "1", "--batch-size", "1", "--sweeps.count", "1"]
+    asked = [] if told == "by the bag" else ["--classes", "road; car"]
+    run = clip2scene("pretrain", bag, "--teacher", "bag", "--out", out, *where, *small, *asked)
+    assert run.returncode == 0, run.stderr
+    _, card = load_checkpoint(out)
+    assert card.class_set.names == ("road", "car")
+    assert card.notice == "learned from labels of bag"  # whose they are nobody knows here: nothing is claimed
+    kept = [np.load(path) for path in sorted((tmp_path / "labels").glob("labels_*/*.npz"))]
+    shown = np.concatenate([each["class_id"] for each in kept])
+    assert set(shown) == {0, 1, 255}  # the lower half of the image is road, the upper half cars
 
 
 @pytest.fixture(scope="module")

@@ -11,43 +11,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from cast_street import CLASSES, streets
 from command_line import clip2scene
+from labelled_shards import write_shards
 from safetensors.torch import load_file
 from shard_frames import ROOMY
 from small_street import write_clip, write_street
 
-from clip2scene_ros.classes import parse_words
-from clip2scene_ros.config import ClipConfig, LabelerConfig, NetworkConfig, TextConfig
+from clip2scene_ros.config import ClipConfig, NetworkConfig, TextConfig
 from clip2scene_ros.errors import BadClassSet, BadConfig
 from clip2scene_ros.io.shards import Provenance, ShardReader, ShardWriter
 from clip2scene_ros.student.checkpoint import load_checkpoint
-from clip2scene_ros.teacher.labeler import Labeler
 from clip2scene_training.config import DistillConfig, ImageAugmentConfig, PairsConfig, SpaceTimeConfig, SwitchConfig
 from clip2scene_training.datasets.shards import ShardDataset, ShardLabels
-from clip2scene_training.noisy_truth import NoisyTruth
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pretrain_data import prepare
 from clip2scene_training.pretrain_samples import make_pretrain_sample
 
-WORDS = parse_words(CLASSES)
 SMALL = ("--network.width", "0.25", "--network.voxel-size-m", "0.3", "--text.cache", "", "--batch-size", "1")
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     return write_clip(tmp_path_factory.mktemp("clip") / "small.safetensors")
-
-
-def write_shards(folder, seed=0, *, images="keep", clip="small", classes=WORDS, vehicle="car-7"):
-    """A street of a few frames, labelled by a teacher that is wrong in a tenth of the pieces, as shards."""
-    source = Provenance(vehicle, classes, "ab" * 32, "Only for tests.", clip=clip)
-    drive = Labeler(NoisyTruth(WORDS, 0.1), LabelerConfig()).label(streets(1, frames=3, seed=seed).frames)
-    with ShardWriter(folder, source, replace(ROOMY, images=images)) as writer:
-        for each in drive:
-            writer.append(each.frame, each.labels)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -83,7 +83,7 @@ class TeacherSettings:
         if self.is_clip:
             return ClipTeacher.load(load_class_set(self.classes), self.clip, self.dense, self.text)
         if self.source == IN_BAG:
-            return _of_bags(self.bags)
+            return _of_bags(self.bags, self.classes)
         if kind == NOISY and rate:
             return NoisyTruth(load_class_set(self.classes), _rate(rate))
         return folder_teacher(Path(self.source), self.text)
@@ -164,11 +164,12 @@ def shipped_or_other(clip: ClipConfig) -> Clip:
     return load_clip(replace(clip, checkpoint=str(TINY_CLIP) if clip.checkpoint == TINY else clip.checkpoint))
 
 
-def _of_bags(paths: Sequence[Path]) -> ExternalTeacher:
+def _of_bags(paths: Sequence[Path], classes: str) -> ExternalTeacher:
     if not paths:
         raise BadTeacher("topics", "Setting `teacher` is `bag`, label images in the bags: expected bags to learn from.")
     bags = [BagReader(path).__enter__() for path in paths]  # open as long as this process may ask
-    class_set = topic_teacher(bags[0]).class_set
+    asked = "" if classes == PretrainConfig().classes else classes  # the default is nobody's wish
+    class_set = topic_teacher(bags[0], asked).class_set
     return ExternalTeacher(class_set, _FirstOf([LabelTopics(bag, class_set) for bag in bags]))
 
 
