@@ -234,10 +234,7 @@ def with_label_topics(bag, out, ids, class_set):
 
 @pytest.mark.parametrize("told", ["by the bag", "by --classes"])
 def test_the_command_learns_label_images_that_are_topics_of_the_bag(tmp_path, told):
-    own, ids = (
-        load_class_set("road; car"),
-        np.repeat([1, 0], 45).astype(np.uint8)[:, None] + np.zeros((1, 160), np.uint8),
-    )
+    own, ids = load_class_set("road; car"), np.repeat(np.array([[1], [0]], np.uint8), 45, 0).repeat(160, 1)
     plain = write_street(tmp_path / "plain.mcap", truth=False)
     bag = with_label_topics(plain, tmp_path / "drive.mcap", ids, own if told == "by the bag" else None)
     clip, out = write_clip(tmp_path / "clip.safetensors"), tmp_path / "student.safetensors"
@@ -283,15 +280,18 @@ def test_a_teachers_name_tells_weights_words_and_settings(clip, tmp_path):
 
 
 def test_teachers_that_cannot_be_had_say_why(clip, tmp_path):
-    def teacher(source, bags=()):
-        return TeacherSettings(source, CLASSES, clip, {}, TextConfig(cache=""), tuple(bags)).teacher()
+    def teacher(source, bags=(), classes="world"):
+        return TeacherSettings(source, classes, clip, {}, TextConfig(cache=""), tuple(bags)).teacher()
 
     with pytest.raises(BadTeacher, match="no such folder"):
         teacher(str(tmp_path / "gone"))
     with pytest.raises(BadTeacher, match="expected bags"):
         teacher("bag")
+    street = write_street(tmp_path / "drive.mcap", truth=False)
     with pytest.raises(BadTeacher, match="teacher/class_set"):
-        teacher("bag", [write_street(tmp_path / "drive.mcap", truth=False)])
+        teacher("bag", [street])
+    with pytest.raises(BadTeacher, match="expected label images on CAMERA/labels"):
+        teacher("bag", [street], CLASSES)
     with pytest.raises(BadConfig, match=r"\[0, 1\]"):
         teacher("noisy:1.5")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,34 +16,11 @@ from safetensors.torch import load_file
 from small_street import write_clip
 
 # coins of the batch, all pairs of a cell: then nothing is each process's own
-SHARED = [
-    "--network.width",
-    "0.25",
-    "--network.voxel-size-m",
-    "0.3",
-    "--batch-size",
-    "2",
-    "--steps",
-    "2",
-    "--save-every",
-    "2",
-    "--semantic.balance",
-    "0.5",
-    "--switching.granularity",
-    "batch",
-    "--switching.start",
-    "0.5",
-    "--space-time.limit",
-    "0",
-    "--space-time.pixels",
-    "false",
-    "--switching.unpaired",
-    "false",
-    "--clip.device",
-    "cpu",
-    "--device",
-    "cpu",
-]
+SHARED = shlex.split(
+    "--network.width 0.25 --network.voxel-size-m 0.3 --batch-size 2 --steps 2 --save-every 2 --semantic.balance 0.5 "
+    "--switching.granularity batch --switching.start 0.5 --space-time.limit 0 --space-time.pixels false "
+    "--switching.unpaired false --clip.device cpu --device cpu"
+)
 
 
 def losses(out: Path) -> dict[int, float]:
