@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import DEADLINE_S, stays, tiny, until
 from rclpy.context import Context
-from rclpy.node import Node
+from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.parameter import Parameter
 
 from clip2scene_ros.collect_process import Settings
@@ -61,8 +63,10 @@ def allowed(node: str) -> Allowed:
 
 
 def opened(observer: Node, name: str) -> Allowed:
-    """Return what a live node has on the network."""
-    return {(verb, topic) for verb, names in GRAPH.items() for topic, _ in names(observer, name, "/")}
+    """Return what a live node has on the network, nothing while the observer has not yet heard of it."""
+    with contextlib.suppress(NodeNameNonExistentError):
+        return {(verb, topic) for verb, names in GRAPH.items() for topic, _ in names(observer, name, "/")}
+    return set()
 
 
 def check(observer: Node, name: str) -> None:
@@ -167,11 +171,8 @@ def test_the_evaluating_node_may_do_what_it_does(observer: Node) -> None:
 def test_a_node_that_is_to_be_secured_and_cannot_be_does_not_run_in_the_clear(tmp_path: Path) -> None:
     """The wheels' Fast DDS has no security libraries; one that has them misses the keys. Neither may go on without."""
     (tmp_path / "enclaves" / "clip2scene" / "segment").mkdir(parents=True)
-    secured = {
-        "ROS_SECURITY_ENABLE": "true",
-        "ROS_SECURITY_STRATEGY": "Enforce",
-        "ROS_SECURITY_KEYSTORE": str(tmp_path),
-    }
+    asked = {"ENABLE": "true", "STRATEGY": "Enforce", "KEYSTORE": str(tmp_path)}
+    environment = os.environ | {f"ROS_SECURITY_{name}": value for name, value in asked.items()}
     command = [sys.executable, "-m", "clip2scene_ros.nodes.segment", "--ros-args", "--enclave", "/clip2scene/segment"]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 1
