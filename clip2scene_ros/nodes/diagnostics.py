@@ -89,8 +89,8 @@ def judge(account: Account, condition: Condition, config: DiagnosticsConfig) -> 
         publishers = f"{condition.publishers} publish" if condition.publishers else "nothing publishes"
         return warn, f"no scan for {silence_s:.1f} s: {publishers} `{condition.topic}`"
     limit_ms = config.max_latency_ms or condition.period_ms
-    if limit_ms and account.pipeline_ms["p50"] > limit_ms:
-        return warn, f"labels take {account.pipeline_ms['p50']:.0f} ms, more than {limit_ms:.0f} ms"
+    if limit_ms and account.recent_ms > limit_ms:
+        return warn, f"labels take {account.recent_ms:.0f} ms, more than {limit_ms:.0f} ms"
     return ok, f"{account.rate_out_hz:.1f} Hz"
 
 

@@ -17,6 +17,9 @@ WINDOW = 600
 
 RATE_WINDOW = 50
 
+RECENT = 10
+"""Scans whose latency says how it is now."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -45,6 +48,7 @@ class Account:
     rate_out_hz: float
     silence_s: float | None
     pipeline_ms: dict[str, float]
+    recent_ms: float
     overhead_ms: dict[str, float]
     processing_ms: dict[str, float]
     last_error: str
@@ -112,6 +116,7 @@ class Ledger:
                 rate_out_hz=_rate_hz(self._departures),
                 silence_s=(now_ns - self._arrivals[-1]) / 1e9 if self._arrivals else None,
                 pipeline_ms=percentiles(t.pipeline_ms for t in times),
+                recent_ms=percentiles(t.pipeline_ms for t in times[-RECENT:])["p50"],
                 overhead_ms=percentiles(t.overhead_ms for t in times),
                 processing_ms={s: percentiles(t.processing_ms.get(s, 0.0) for t in times)["p50"] for s in stages},
                 last_error=self._last_error,

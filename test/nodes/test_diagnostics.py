@@ -55,6 +55,16 @@ def test_an_error_is_an_error_for_ten_seconds():
     assert judge(ledger.account(12_000 * MS), ACTIVE, patient)[0] == 0
 
 
+def test_an_overload_is_over_as_soon_as_it_is():
+    ledger = at_10_hz(150.0)
+    for k in range(10, 16):
+        ledger.receive(k * 100 * MS)
+        ledger.label(Times(20.0, 1.0, {"total": 20.0}), k * 100 * MS + 1)
+    account = ledger.account(1_550 * MS)
+    assert account.pipeline_ms["p50"] == 150.0
+    assert judge(account, ACTIVE, DiagnosticsConfig())[0] == 0
+
+
 def test_rows_add_up():
     ledger = at_10_hz()
     for reason in ("superseded", "superseded", "out_of_order"):
