@@ -21,7 +21,12 @@ from clip2scene_ros.io.image_header import DEFAULT_LIMITS, check_header, check_s
 from clip2scene_ros.io.image_raw import bayer_red, decode_raw, is_depth
 from clip2scene_ros.io.untrusted import attribute, flat_bytes, text
 
-__all__ = ["decode_compressed", "decode_compressed_message", "decode_raw", "encode_jpeg"]
+__all__ = ["decode_compressed", "decode_compressed_message", "decode_raw", "encode_jpeg", "picture_size"]
+
+ENDS = (b"\xff\xd9", b"IEND")
+"""What a JPEG or PNG ends with."""
+TAIL_BYTES = 1024
+"""Drivers put some bytes behind it."""
 
 GREY_MODES = ("L", "LA", "1", "I", "I;16")  # the last two: 16 bit
 MODES = ("RGB", "RGBA", "P", "CMYK", *GREY_MODES)
@@ -64,6 +69,18 @@ def decode_compressed(data: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:
             data_type.
     """
     return _pixels(_open(data, limits))
+
+
+def picture_size(data: Any, limits: ImageLimits = DEFAULT_LIMITS) -> tuple[int, int]:  # noqa: ANN401
+    """Return width and height of a JPEG or PNG [px], decoding it only where it does not seem to end.
+
+    Raises:
+        BadImage: as `decode_compressed`; damage between beginning and end goes unseen.
+    """
+    image = _open(data, limits)
+    if not any(end in bytes(flat_bytes(data, BadImage)[-TAIL_BYTES:]) for end in ENDS):
+        _pixels(image)
+    return image.size
 
 
 def decode_compressed_message(message: Any, limits: ImageLimits = DEFAULT_LIMITS) -> Array:  # noqa: ANN401

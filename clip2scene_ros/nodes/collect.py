@@ -31,6 +31,7 @@ from clip2scene_ros.nodes.background import at_work
 from clip2scene_ros.nodes.bulletin import Bulletin, Row
 from clip2scene_ros.nodes.collect_diagnostics import Condition, age_s, disk_free_gb, is_fault, judge, rows
 from clip2scene_ros.nodes.collect_dispatch import Dispatcher, start_recorder
+from clip2scene_ros.nodes.collect_images import ImageWatch
 from clip2scene_ros.nodes.collect_inputs import Inputs, Names, names_of, rig_of
 from clip2scene_ros.nodes.lifecycle import refuse_impossible_transitions
 from clip2scene_ros.nodes.living import LivingNode, Program, live
@@ -70,6 +71,7 @@ class CollectNode(LivingNode):
         self._process: RecorderProcess | None = None
         self._dispatcher: Dispatcher | None = None
         self._inputs: Inputs | None = None
+        self._images: ImageWatch | None = None
         self._heard_s, self._triggers = 0.0, 0
         self._service = self.create_service(Trigger, "~/keep", self._keep)
         period_s = self.settings.diagnostics.period_s
@@ -112,8 +114,9 @@ class CollectNode(LivingNode):
         again = partial(start_recorder, settings, self.context.ok)
         dispatcher = Dispatcher(collector, self._process, lambda: again()[0], self.get_logger())
         self._heard_s = time.monotonic()
+        self._images = ImageWatch(partial(dispatcher.sizes, rig))
         on_student, on_class_set = dispatcher.add_student, dispatcher.know_student
-        on_set = partial(self._take, dispatcher)
+        on_set = partial(self._take, dispatcher, self._images)
         self._inputs = Inputs(self, config, names, rig, dispatcher.tell, on_set, on_student, on_class_set)
         self._dispatcher = dispatcher
         cameras = ", ".join(names.cameras)
@@ -169,8 +172,9 @@ class CollectNode(LivingNode):
         self._names, self._rig, self._loaded = None, None, ""
         return process is None or process.close(EXIT_STOP_S)
 
-    def _take(self, dispatcher: Dispatcher, raw: RawSet) -> None:
+    def _take(self, dispatcher: Dispatcher, images: ImageWatch, raw: RawSet) -> None:
         self._heard_s = time.monotonic()
+        images.look(raw)
         dispatcher.add(raw)
 
     def _keep(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -191,9 +195,9 @@ class CollectNode(LivingNode):
         return Row(*judge(condition, self.settings.diagnostics.silence_s), rows(condition))
 
     def _condition(self) -> Condition:
-        dispatcher, inputs = self._dispatcher, self._inputs
+        dispatcher, inputs, images = self._dispatcher, self._inputs, self._images
         free_gb = disk_free_gb(Path(self.settings.folder).expanduser())
-        if dispatcher is None or inputs is None or self._rig is None:
+        if dispatcher is None or inputs is None or images is None or self._rig is None:
             return Condition(self.state, self._loaded, self._failure, disk_free_gb=free_gb, triggers=self._triggers)
         return Condition(
             self.state,
@@ -203,7 +207,7 @@ class CollectNode(LivingNode):
             sync=inputs.sync.account(),
             waited_ms=percentiles(inputs.waited_ms),
             misfit="; ".join(inputs.sync.misfits()),
-            inputs=inputs.account(),
+            inputs=inputs.account() | {f"images_bad.{what}": n for what, n in sorted(images.bad.items())},
             paused=dispatcher.paused,
             last_error=dispatcher.last_error,
             error_age_s=age_s(dispatcher.failed_s),

@@ -20,7 +20,7 @@ GB = 1e9
 DROPPED = "dropped."
 CHOICES = ("standing", "too_soon", "hour_full", "familiar", "deactivated", "stopped")
 NO_FAULTS = {f"{DROPPED}{reason}" for reason in CHOICES}
-FAULTS = (DROPPED, "scans_dropped.", "images_left_out.", "time_jumps")
+FAULTS = (DROPPED, "scans_dropped.", "images_left_out.", "images_bad.", "time_jumps")
 FAULTS_OF_A_TOPIC = (".lost", ".jumped_ahead")
 
 

@@ -23,10 +23,10 @@ from clip2scene_ros.collect_process import (
     Student,
 )
 from clip2scene_ros.collect_rig import FileRig, RigCondition
-from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet
+from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet, Rig
 from clip2scene_ros.collect_tf_rig import TfRig
 from clip2scene_ros.collector import Collector
-from clip2scene_ros.errors import NodeFailed
+from clip2scene_ros.errors import Clip2SceneError, NodeFailed
 from clip2scene_ros.nodes.logs import QUIET_S
 
 POLL_S = 0.1
@@ -118,6 +118,15 @@ class Dispatcher:
         """Take the JSON of the student's class set."""
         with self._changed:
             self._class_set, self._told = class_set, False
+
+    def sizes(self, rig: Rig, raw: RawSet) -> dict[str, tuple[int, int]]:
+        """Return camera -> width and height of its calibration [px]; the thread asks the rig, too."""
+        try:
+            with self._changed:
+                cameras = rig.place(raw).cameras
+        except Clip2SceneError:  # of the scan, which is counted where it is read
+            return {}
+        return {name: (model.width, model.height) for name, (model, _) in cameras.items()}
 
     def trigger(self) -> int:
         """Keep the seconds around now; see `Collector.trigger`."""
