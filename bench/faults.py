@@ -121,13 +121,13 @@ COLLECT_BASE: dict[str, object] = {
     "folder": "FOLDER/disk/shards",
     "classes": "world",
     "clip.checkpoint": "tiny",
-    "choice.min_interval_s": 0.2,
+    "dense": "short_side_px: 64",
+    "choice.min_interval_s": 0.3,
     "shards.min_free_gb": 0.0,
     "worker.nice": 0,
 }
 RELIABLE: dict[str, object] = {**COLLECT_BASE, "points.reliability": "reliable"}
 LATER: dict[str, object] = {"autostart": False}
-MANY: dict[str, object] = {"buffer.queue_size": 50}
 SCENES = (
     Scene("segment-live", "segment_node", SEGMENT_BASE, segment_live),
     Scene("segment-overload", "segment_node", SEGMENT_BASE, segment_overload),
