@@ -26,7 +26,7 @@ from clip2scene_ros.collect_rig import FileRig, RigCondition
 from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet, Rig
 from clip2scene_ros.collect_tf_rig import TfRig
 from clip2scene_ros.collector import Collector
-from clip2scene_ros.errors import Clip2SceneError, NodeFailed
+from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.nodes.logs import QUIET_S
 
 POLL_S = 0.1
@@ -121,11 +121,8 @@ class Dispatcher:
 
     def sizes(self, rig: Rig, raw: RawSet) -> dict[str, tuple[int, int]]:
         """Return camera -> width and height of its calibration [px]; the thread asks the rig, too."""
-        try:
-            with self._changed:
-                cameras = rig.place(raw).cameras
-        except Clip2SceneError:  # of the scan, which is counted where it is read
-            return {}
+        with self._changed:
+            cameras = rig.place(raw).cameras
         return {name: (model.width, model.height) for name, (model, _) in cameras.items()}
 
     def trigger(self) -> int:
