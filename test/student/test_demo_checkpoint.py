@@ -10,6 +10,7 @@ import pytest
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import SegmenterConfig
+from clip2scene_ros.demo import STUDENT
 from clip2scene_ros.frame import Scan
 from clip2scene_ros.io.bags import BagReader, stamp_of
 from clip2scene_ros.io.pointcloud import parse, unpack_labels
@@ -21,6 +22,8 @@ from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 MAX_BYTES = 4_000_000
 MIN_MIOU = 0.70
 """Over the classes of two unseen streets with at least 100 points; see clip2scene_ros/weights/README.md."""
+MIN_MIOU_UNTOLD = 0.36
+"""The same of the student that learned without labels, which has 0.41 there."""
 MAX_MIRRORED = 0.05
 """Share of labels that a mirror may change; 2.7 % on ten streets of val. A quarter turn changes 21 %: x is forward."""
 
@@ -54,6 +57,16 @@ def test_it_is_small_and_says_what_it_is(segmenter):
 def test_it_labels_streets_it_never_saw(segmenter, streets):
     matrix = sum(confusion(f.labels, segmenter.segment(f.scan).class_id, 15) for f in streets)
     assert mean_iou(matrix, min_points=100) >= MIN_MIOU
+
+
+def test_the_student_that_nobody_told_labels_them_and_says_whose_labels_it_learned(streets):
+    student = Segmenter.load(SegmenterConfig(device="cpu", checkpoint=str(STUDENT)))
+    assert STUDENT.stat().st_size <= MAX_BYTES
+    assert student.card.text_model == "tiny_clip"
+    assert "no point and no pixel was labelled by a person" in student.card.notice
+    assert student.card.created_by.startswith("clip2scene pretrain --preset best ")
+    matrix = sum(confusion(f.labels, student.segment(f.scan).class_id, 15) for f in streets)
+    assert mean_iou(matrix, min_points=100) >= MIN_MIOU_UNTOLD
 
 
 @pytest.mark.parametrize("signs", [(1, -1, 1), (-1, 1, 1), (-1, -1, 1)])
