@@ -102,7 +102,8 @@ def pretrain(
     What is written when, and after Ctrl-C, is as in `finetune`; the ground truth of `dataset` is out of reach.
 
     Args:
-        dataset: frames with images and, for several sweeps, poses; frames without images are sweeps only.
+        dataset: frames with images and, for several sweeps, poses; frames without images are sweeps only. Or
+            `ShardLabels`, which have labels already; where their images were not kept, all labelled points are learned.
         val_dataset: frames with labels that are not in `dataset`, to be judged by; None or empty for none.
         config: settings.
         out: the checkpoint, `.safetensors`.
@@ -117,7 +118,7 @@ def pretrain(
         student's on the same points, and `labels_miou`, that of the labels on the points that they label.
 
     Raises:
-        BadTeacher, BadCheckpoint, BadClassSet: the teacher cannot be had.
+        BadTeacher, BadCheckpoint, BadClassSet: the teacher cannot be had, or shards have other classes than asked for.
         BadDataset: no frames, none that the teacher labels, or damaged files in the cache.
         BadConfig: settings that do not go together, or `out` is a folder.
         BadCheckpoint: the state to resume from is damaged or of another run.
