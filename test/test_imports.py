@@ -35,7 +35,7 @@ FLOORS = (
     + ("collect_arguments", "collect_config", "collect_sets"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
     + ("calibration_watch", "transform_tree", "pose_buffer", "collect_choice", "collect_slips", "collector"),
-    ("io", "render", "teacher"),
+    ("io", "render", "render_sides", "teacher"),
     (
         "compare_account",
         "compare_command",
@@ -47,7 +47,18 @@ FLOORS = (
         "compare_report",
         "compare_words",
     )
-    + ("demo", "describe", "offline", "report", "report_charts", "report_page", "report_style", "viewer", "vocabulary")
+    + (
+        "demo",
+        "demo_teacher",
+        "describe",
+        "offline",
+        "report",
+        "report_charts",
+        "report_page",
+        "report_style",
+        "viewer",
+        "vocabulary",
+    )
     + ("report_alignment",)
     + ("calibrate_command", "calibration_causes", "calibration_check", "calibration_page", "calibration_sights")
     + (
