@@ -2,6 +2,7 @@
 
     python bench/slips.py watch runs/slips --split val     # 3 minutes of driving; thresholds were chosen on these
     python bench/slips.py watch runs/slips --split test    # 4 others, one by night and one in fog
+    python bench/slips.py mend runs/slips                  # turned for 20 s, then put right: how long is it left out?
     python bench/slips.py causes drive.mcap                # a bag of `clip2scene world`, made wrong in every way
     python bench/slips.py causes bent.mcap --distorted     # one whose lenses are distorted
     python bench/slips.py real ../shared/data              # a nuScenes key frame and a KITTI frame
@@ -32,13 +33,17 @@ from clip2scene_ros.alignment_fit import FITS, SLIPPED
 from clip2scene_ros.calibration_check import check
 from clip2scene_ros.calibration_sights import gather_sights, sizes
 from clip2scene_ros.calibration_watch import CalibrationWatch
+from clip2scene_ros.collect_sets import RawSet
+from clip2scene_ros.collect_slips import Slips
 from clip2scene_ros.frame import Array, Frame
 from clip2scene_ros.io.bags import BagReader
+from clip2scene_ros.recorder import fit_of
 
 MINUTES = {
     "val": ((100_000, "any"), (100_001, "any"), (100_002, "night_or_fog")),
     "test": ((300_000, "any"), (300_001, "any"), (300_002, "night"), (300_003, "fog")),
 }
+MENDED_S = 20
 DEGREES, METRES = (0.5, 1.0, 2.0), (0.1, 0.3)
 
 
@@ -116,6 +121,46 @@ def _row(times: list[float | None]) -> dict[str, Any]:
     }
 
 
+def mend(args: argparse.Namespace) -> dict[str, Any]:
+    """Return for turns that are put right after 20 s from when to when the collector leaves those cameras out."""
+    found: dict[str, dict[str, list[float]]] = {f"{axis} 1 deg": {"out": [], "back": []} for axis in AXES}
+    cameras = 0
+    for seed, weather in MINUTES[args.split]:
+        frames = list(minute(seed, weather, args.cache))
+        cameras += len(frames[0].views)
+        for name, times in found.items():
+            for camera_times in _left_out(frames, slips()[name]).values():
+                times["out"].append(camera_times[0])
+                times["back"] += [camera_times[-1] + 1 - MENDED_S] if camera_times[-1] + 1 < len(frames) else []
+        print(f"{seed} {weather} done", flush=True)
+    return {
+        name: {
+            "cameras": cameras,
+            "left_out": len(times["out"]),
+            "after_median_longest_s": [float(np.median(times["out"])), max(times["out"])] if times["out"] else [],
+            "back_within_40_s": len(times["back"]),
+            "back_after_median_longest_s": [float(np.median(times["back"])), max(times["back"])]
+            if times["back"]
+            else [],
+        }
+        for name, times in found.items()
+    }
+
+
+def _left_out(frames: list[Frame], slip: Array) -> dict[str, list[int]]:
+    """Return camera -> the seconds in which the collector leaves it out, those alone that it does leave out."""
+    watcher, known = CalibrationWatch(), Slips()
+    found: dict[str, list[int]] = {}
+    for second, frame in enumerate(frames):
+        watcher.add(slipped(frame, slip if second < MENDED_S else np.eye(4)))
+        raw = RawSet(frame.scan.stamp_ns, "lidar", b"")
+        known.learn(raw, {camera: fit_of(watcher.judgement(camera)) for camera in watcher.cameras})
+        for camera, fit in known.fits.items():
+            if fit.slipped:
+                found.setdefault(camera, []).append(second)
+    return found
+
+
 def causes(args: argparse.Namespace) -> dict[str, Any]:
     """Return what the check says of each fault: right cameras blamed for the right cause, others blamed at all."""
     logging.disable(logging.WARNING)
@@ -184,11 +229,11 @@ def main() -> None:
     """Run one part and write its numbers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parts = parser.add_subparsers(required=True)
-    for part, function in (("watch", watch), ("causes", causes), ("real", real)):
+    for part, function in (("watch", watch), ("mend", mend), ("causes", causes), ("real", real)):
         sub = parts.add_parser(part)
         sub.set_defaults(run=function)
         sub.add_argument("--json", type=Path, help="also write what is printed")
-        if part == "watch":
+        if part in ("watch", "mend"):
             sub.add_argument("cache", type=Path)
             sub.add_argument("--split", choices=MINUTES, default="val")
         elif part == "causes":

@@ -222,7 +222,7 @@ class Recorder:
             points = points_at_stamp(frame, _ghosts(job))
             frame = replace(frame, scan=replace(frame.scan, points=points, time_ns=None))
         watch.add(frame)
-        return Outcome(fits={camera: _fit(watch.judgement(camera)) for camera in watch.cameras})
+        return Outcome(fits={camera: fit_of(watch.judgement(camera)) for camera in watch.cameras})
 
     def _label(self, frame: Frame, job: Job) -> LabelledFrame:
         """Have the frame labelled between two empty ones that say where the sensor was before and after it."""
@@ -324,6 +324,7 @@ def features_of(labelled: LabelledFrame) -> dict[str, Array]:
     return {name: feature.float().cpu().numpy() for name, feature in maps.items() if feature is not None}
 
 
-def _fit(judgement: Judgement) -> Fit:
+def fit_of(judgement: Judgement) -> Fit:
+    """Return what the collector is told of a judgement."""
     score = float(judgement.curve[:, ZERO].mean()) if judgement.views else float("nan")
     return Fit(judgement.state, score, judgement.views, judgement.in_words())

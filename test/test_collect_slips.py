@@ -157,7 +157,7 @@ def test_a_drive_is_collected_without_the_camera_while_it_is_turned(shards: tupl
 
 def test_judgements_without_views_have_no_score() -> None:
     from clip2scene_ros.alignment_fit import Judgement
-    from clip2scene_ros.recorder import _fit
+    from clip2scene_ros.recorder import fit_of
 
-    fit = _fit(Judgement())
+    fit = fit_of(Judgement())
     assert (fit.state, fit.views, math.isnan(fit.score)) == ("unknown", 0, True)

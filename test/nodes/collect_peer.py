@@ -83,7 +83,7 @@ class Vehicle:
         """Return values of the newest report."""
         return [int(self.report.get(name, 0)) for name in names]
 
-    def odometry(self, i: int, x_m: float) -> None:
+    def odometry(self, i: float, x_m: float) -> None:
         """Say where the vehicle is at scan i."""
         pose = Pose(position=Point(x=x_m), orientation=Quaternion(w=1.0))
         header = Header(stamp=stamp_of_scan(i), frame_id="odom")
@@ -99,7 +99,7 @@ class Vehicle:
         self._points.publish(cloud_message(pack_points(scan), Header(stamp=stamp, frame_id="lidar_top")))
 
 
-def stamp_of_scan(i: int, late_ns: int = 0) -> Time:
+def stamp_of_scan(i: float, late_ns: int = 0) -> Time:
     """Return the stamp of scan i, or so long after it."""
-    seconds, nanoseconds = divmod(START_NS + i * PERIOD_NS + late_ns, 10**9)
+    seconds, nanoseconds = divmod(START_NS + round(i * PERIOD_NS) + late_ns, 10**9)
     return Time(sec=seconds, nanosec=nanoseconds)

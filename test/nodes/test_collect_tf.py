@@ -128,6 +128,8 @@ def node(tf2_path: str, tmp_path: Path) -> Any:
         "choice.min_interval_s": 0.0,
         "choice.min_motion_m": 0.0,
         "shards.min_free_gb": 0.0,
+        "sync.wait_ms": 5000.0,  # this drive pauses after each scan: no camera is to be called silent for that
+        "sync.silent_periods": 1000.0,
         "diagnostics.period_s": 0.1,
         "points.reliability": "reliable",
         "images.reliability": "reliable",
