@@ -19,6 +19,10 @@ from rclpy.context import Context
 from rclpy.node import Node, NodeNameNonExistentError
 from rclpy.parameter import Parameter
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
+
+import security
+
 from clip2scene_ros.collect_process import Settings
 from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.frame import CameraModel
@@ -35,6 +39,7 @@ POLICY = share_file("config/sros2/policy.xml")
 Allowed = set[tuple[str, str]]
 """`(publish | subscribe | reply | request, full name)`."""
 
+SERVICE = {"rq/car/n/sRequest", "rr/car/n/sReply"}
 GRAPH = {
     "publish": Node.get_publisher_names_and_types_by_node,
     "subscribe": Node.get_subscriber_names_and_types_by_node,
@@ -43,23 +48,17 @@ GRAPH = {
 }
 
 
-def profiles() -> dict[str, ET.Element]:
-    """Return the policy's profiles by node."""
-    return {profile.attrib["node"]: profile for profile in ET.parse(POLICY).iter("profile")}
-
-
 def allowed(node: str) -> Allowed:
-    """Return what the policy allows a node, by the rules that sros2 resolves names with."""
-    profile, found = profiles()[node], []
-    namespace = profile.attrib["ns"].rstrip("/")
-    for group in profile:
-        for verb, rule in group.attrib.items():
-            assert rule == "ALLOW"
-            for name in (str(each.text) for each in group):
-                full = re.sub("^~", f"{namespace}/{node}", name)
-                found.append((verb, full if full.startswith("/") else f"{namespace}/{full}"))
-    assert len(found) == len(set(found)), "named twice"
-    return set(found)
+    """Return what the policy allows a node."""
+    (enclave,) = (
+        enclave.attrib["path"]
+        for enclave in ET.parse(POLICY).iter("enclave")
+        for profile in enclave.iter("profile")
+        if profile.attrib["node"] == node
+    )
+    rights = security.allowed()[enclave]
+    assert len(rights) == len(set(rights)), "named twice"
+    return set(rights)
 
 
 def opened(observer: Node, name: str) -> Allowed:
@@ -98,6 +97,7 @@ def test_the_form_is_that_of_sros2() -> None:
     for element in root.iter():
         attributes, children = form.get(element.tag, (set(), set()))
         assert set(element.attrib) <= attributes
+        assert element.tag not in ("topics", "services") or set(element.attrib.values()) == {"ALLOW"}
         assert {child.tag for child in element} <= children
         if element.tag in ("topic", "service"):
             assert re.fullmatch(r"(~/|/)?[a-z0-9_]+(/[a-z0-9_]+)*", str(element.text)), "a wildcard allows too much"
@@ -105,6 +105,20 @@ def test_the_form_is_that_of_sros2() -> None:
             assert len(element), f"{element.tag} is empty"
     paths = [enclave.attrib["path"] for enclave in root.iter("enclave")]
     assert paths == ["/clip2scene/segment", "/clip2scene/collect", "/clip2scene/evaluate"]
+
+
+def test_names_are_resolved_as_sros2_does_and_become_topics_of_dds(tmp_path: Path) -> None:
+    policy = """<policy version="0.2.0"><enclaves><enclave path="/x"><profiles><profile ns="/car" node="n">
+        <topics publish="ALLOW" subscribe="DENY"><topic>~/a</topic><topic>b</topic><topic>/c</topic></topics>
+        <services reply="ALLOW" request="ALLOW"><service>~/s</service></services>
+        </profile></profiles></enclave></enclaves></policy>"""
+    (tmp_path / "policy.xml").write_text(policy)
+    rights = security.allowed(tmp_path / "policy.xml")
+    assert {verb for verb, _ in rights["/x"]} == {"publish", "reply", "request"}
+    assert {name for verb, name in rights["/x"] if verb == "publish"} == {"/car/n/a", "/car/b", "/c"}
+    wire = security.on_the_wire(rights["/x"])
+    assert {t for verb, t in wire if verb == "publish"} == {"rt/car/n/a", "rt/car/b", "rt/c", *SERVICE}
+    assert {t for verb, t in wire if verb == "subscribe"} == SERVICE
 
 
 def test_the_segmentation_node_may_do_what_it_does(
