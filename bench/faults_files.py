@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import yaml
 from faults_drive import CAMERA, CAMERA_FROM_LIDAR, CAMERAS
-from faults_stage import ERROR, LEVELS, LIMIT_S, OK, Report, Seen, Stage, says
+from faults_stage import ERROR, OK, Report, Seen, Stage, says
 from lifecycle_msgs.msg import Transition
 
 from clip2scene_ros.io.calibration import save_calibration
 
-DISK = "size=2m"
+DISK = "size=64m"
+PAGE = 4096
 FAILING = """
 import errno, os
 from pathlib import Path
@@ -83,8 +84,7 @@ def configure(
     refused = not stage.ear.transition(Transition.TRANSITION_CONFIGURE)
     refused_s = time.monotonic()
     told = stage.ear.report(says(*words), began_s)
-    if told is not None:
-        seen.told_s, seen.level, seen.said = max(0.0, told.at_s - refused_s), LEVELS[told.level], told.message
+    seen.tell(refused_s, told)
     mend()
     configured = stage.ear.transition(Transition.TRANSITION_CONFIGURE)
     configured_s = time.monotonic()
@@ -92,7 +92,7 @@ def configure(
     if configured and back is not None:
         seen.recovered_s = max(0.0, back.at_s - configured_s)
     stage.ear.transition(Transition.TRANSITION_CLEANUP)
-    seen.held = refused and configured and seen.told_s is not None and seen.told_s <= LIMIT_S and back is not None
+    seen.held = refused and configured and told is not None and back is not None
     return seen
 
 
@@ -154,7 +154,7 @@ def calibrations(stage: Stage, path: Path) -> Iterator[Seen]:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[bool]:
-    """Mount a disk of 2 MB, which only an administrator can; yield whether it could be."""
+    """Mount a disk of 64 MB, which only an administrator can; yield whether it could be."""
     folder.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(folder)]
     try:
@@ -174,10 +174,10 @@ def full_disk(stage: Stage, disk: Path) -> Seen:
 
     def fill() -> None:
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while file.write(bytes(4096)) == 4096:
+            while file.write(bytes(PAGE)) == PAGE:
                 pass
 
-    return stage.meet("disk full", "a tmpfs of 2 MB is filled", fill, is_paused("full"), ballast.unlink, lasts_s=3.0)
+    return stage.meet("disk full", "a tmpfs of 64 MB is filled", fill, is_paused("full"), ballast.unlink, lasts_s=3.0)
 
 
 def failing_disk(stage: Stage, flag: Path) -> Iterator[Seen]:

@@ -30,6 +30,7 @@ TOLD_S = 20.0
 LIMIT_S = 1.0
 LEVELS = ("OK", "WARN", "ERROR", "STALE")
 OK, WARN, ERROR = 0, 1, 2
+CHOICES = ("dropped.standing", "dropped.too_soon")
 COUNTS = ("dropped.", "scans_dropped.", "images_left_out.", "sets_partial", "lost_before_arrival", "zero_stamps")
 COUNTS_OF_A_TOPIC = (".lost", ".jumped_ahead")
 
@@ -64,7 +65,8 @@ class Seen:
         said: its line, or the row that names it.
         lost: what was counted while it lasted.
         recovered_s: from its end to the first report that is well again [s]; None where there was none.
-        held: whether all that was expected came true.
+        held: whether all that was expected came true, however long it took.
+        late: what took longer than it may, or empty.
     """
 
     fault: str
@@ -76,6 +78,15 @@ class Seen:
     lost: str = "nothing"
     recovered_s: float | None = None
     held: bool = True
+    late: str = ""
+
+    def tell(self, began_s: float, told: Report | None) -> None:
+        """Note the report that names the fault."""
+        if told is None:
+            return
+        self.told_s, self.level, self.said = max(0.0, told.at_s - began_s), LEVELS[told.level], told.message
+        if self.told_s > LIMIT_S:
+            self.late = f"told after {self.told_s:.2f} s"
 
     def row(self) -> dict[str, Any]:
         """Return it for the JSON."""
@@ -144,12 +155,14 @@ class Stage:
         running: its process.
         ear: hears it.
         drive: the vehicle.
+        hold: faults are kept up so many times as long as usual.
     """
 
     name: str
     running: RunningNode
     ear: Ear
     drive: Drive
+    hold: float = 1.0
 
     def well(self) -> None:
         """Wait until the node says OK, twice: what was before is over."""
@@ -189,9 +202,8 @@ class Stage:
         began_s = time.monotonic()
         began_s = make() or began_s
         told = self.ear.report(named, began_s)
-        if told is not None:
-            seen.told_s, seen.level, seen.said = told.at_s - began_s, LEVELS[told.level], told.message
-            time.sleep(lasts_s)
+        seen.tell(began_s, told)
+        time.sleep(self.hold * lasts_s)
         ended_s = time.monotonic()
         mend()
         back = self.ear.report(well or is_well, ended_s, READY_S)
@@ -199,7 +211,7 @@ class Stage:
             seen.recovered_s = back.at_s - ended_s
             seen.lost = losses(before, back.values)
         self.running.check()
-        seen.held = seen.told_s is not None and seen.told_s <= LIMIT_S and seen.recovered_s is not None
+        seen.held = told is not None and back is not None
         return seen
 
 
@@ -218,7 +230,7 @@ def losses(before: dict[str, str], after: dict[str, str]) -> str:
     grown = {
         key: int(value) - int(before.get(key, 0))
         for key, value in after.items()
-        if key.startswith(COUNTS) or key.endswith(COUNTS_OF_A_TOPIC) or ".missing." in key
+        if (key.startswith(COUNTS) and key not in CHOICES) or key.endswith(COUNTS_OF_A_TOPIC) or ".missing." in key
     }
     return ", ".join(f"{key} {n}" for key, n in grown.items() if n > 0) or "nothing"
 

@@ -34,6 +34,14 @@ class LivingNode(LifecycleNode):
         """Stop at once; return whether all that it began has ended."""
         raise NotImplementedError
 
+    def destroy_node(self) -> None:
+        """Destroy the node with its state machine.
+
+        rclpy leaves that for the interpreter's end: where the process ends before it, shared memory of DDS stays behind.
+        """
+        self._state_machine.destroy_when_not_in_use()
+        super().destroy_node()
+
     def check_alive(self) -> None:
         """Raise Stopped where a signal has shut the context down.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -121,7 +122,13 @@ def computed_s(running: RunningNode) -> float:
     return ended.ru_utime + ended.ru_stime + sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
+def segments(pid: int | str) -> set[str]:
+    """Return the segments of DDS in shared memory that a process has mapped."""
+    return set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", Path(f"/proc/{pid}/maps").read_text()))
+
+
 def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
+    own = segments(running.process.pid) - segments("self")
     started, before_s = time.monotonic(), computed_s(running)
     os.kill(running.process.pid, sign)
     code = running.process.wait(30.0)
@@ -132,6 +139,7 @@ def assert_quits(running: RunningNode, sign: signal.Signals) -> None:
     assert "[ERROR]" not in log, log
     assert code == 0, log
     assert took_s < QUIT_S
+    assert not [segment for segment in own if Path(segment).exists()]
 
 
 @pytest.mark.parametrize("fails", [True, False])
