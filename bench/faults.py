@@ -34,7 +34,7 @@ from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
 
 NAMESPACE = f"faults_{os.getpid()}"
 NAMES = {"segment_node": "clip2scene_segment", "collect_node": "clip2scene_collect"}
-SPAN_S = {"segment_node": 5.0, "collect_node": 10.0}
+SPAN_S = {"segment_node": 5.0, "collect_node": 15.0}
 
 
 Play = Callable[[Stage, argparse.Namespace, Path], Iterator[Seen]]

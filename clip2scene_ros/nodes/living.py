@@ -37,7 +37,7 @@ class LivingNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Destroy the node with its state machine.
 
-        rclpy leaves that for the interpreter's end: where the process ends before it, shared memory of DDS stays behind.
+        rclpy leaves that for the end of the interpreter; where the process ends before, DDS leaves its shared memory.
         """
         self._state_machine.destroy_when_not_in_use()
         super().destroy_node()
