@@ -217,7 +217,8 @@ def run_sigints(name: str, args: argparse.Namespace, folder: Path) -> Iterator[S
     with network("faults", NAMESPACE) as node:
         Ear(node, NAMES[scene.node])
         drive = Drive(node)
-        count = args.sigints // 2 if name.startswith("collect") else args.sigints - args.sigints // 2
+        few = args.sigints // 4  # of the node that takes longer to start
+        count = few if name.startswith("collect") else args.sigints - few
         try:
             yield end.sigints(scene.node, start, count, folder, seed=args.seed, span_s=SPAN_S[scene.node])
         finally:
@@ -259,7 +260,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="NAME,...", help="faults whose names have one of these words")
     parser.add_argument("--list", action="store_true", help="print the names")
     parser.add_argument("--cycles", type=int, default=50, help="of deactivation and activation, of each node")
-    parser.add_argument("--sigints", type=int, default=100, help="of both nodes together")
+    parser.add_argument("--sigints", type=int, default=100, help="of both nodes together, a quarter of collect_node")
     parser.add_argument("--overload", type=int, default=200, help="clouds that come too fast")
     parser.add_argument("--hold", type=float, default=1.0, help="keep faults up so many times as long")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of SIGINTs")

@@ -88,7 +88,6 @@ class Ends:
 
     codes: list[int] = field(default_factory=list)
     took_s: list[float] = field(default_factory=list)
-    moments_s: list[float] = field(default_factory=list)
     frames: int = 0
     wrong: list[str] = field(default_factory=list)
 
@@ -109,9 +108,12 @@ def sigints(
     rng, ends, shards = random.Random(seed), Ends(), folder / "shards"
     for number in range(count):
         node = start(shards)
-        wait(lambda node=node: in_main(node), "the process is in the node's main")
-        time.sleep(rng.uniform(0.0, span_s))
-        end(node, ends, group=number % 2 == 1)
+        try:
+            wait(lambda node=node: in_main(node), "the process is in the node's main")
+            time.sleep(rng.uniform(0.0, span_s))
+            end(node, ends, group=number % 2 == 1)
+        finally:
+            node.stop()
         check_shards(shards, ends)
     seen = Seen(
         f"{count} SIGINTs", name, f"at random moments of its first {span_s:g} s, under 10 Hz; every second one "

@@ -55,7 +55,7 @@ def checkpoints(stage: Stage, path: Path, good: bytes) -> Iterator[Seen]:
 
     faults = (
         ("checkpoint missing", "there is no file", None, "there is no file"),
-        ("checkpoint truncated", "the file's last third is cut off", good[: 2 * len(good) // 3], "cut off"),
+        ("checkpoint truncated", "the file's last third is cut off", good[: 2 * len(good) // 3], "the file has"),
         ("checkpoint of wrong classes", "its card has a class more than its vectors", _other_classes(good), "class"),
         ("checkpoint is a pickle", "a pickle of that name", pickle.dumps(Disguised()), "pickle"),
     )
