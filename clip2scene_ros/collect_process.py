@@ -10,6 +10,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 """How often a frame is offered to a disk that had no room for it."""
+
+WATCH_S = 0.2
+"""How often a process that loads looks whether its parent is still there."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,8 @@ def serve(pipe: Connection, settings: Settings) -> None:
 
 
 def _load_and_work(pipe: Connection, settings: Settings) -> None:
+    loaded = threading.Event()
+    threading.Thread(target=_end_with_parent, args=(pipe, loaded), daemon=True).start()
     import torch
 
     from clip2scene_ros.recorder import Recorder, load_teacher
@@ -214,6 +220,7 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     teacher = load_teacher(settings.config)
+    loaded.set()
     signals = _Signals()
     recorder = Recorder(settings.folder, settings.lidars, teacher, settings.config)
     try:
@@ -231,6 +238,19 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
                 pipe.send(_finish(recorder))
     finally:
         _finish(recorder)
+
+
+def _end_with_parent(pipe: Connection, loaded: threading.Event) -> None:
+    """End the process when its parent does while the teacher is loading, which may take a minute.
+
+    Nothing is asked for before the parent has heard that it is ready, so what can be read is the pipe's end.
+    """
+    try:
+        while not loaded.wait(WATCH_S):
+            if pipe.poll():
+                os._exit(1)
+    except OSError:
+        os._exit(1)
 
 
 def _know_student(recorder: Recorder, class_set: str) -> None:
