@@ -1,8 +1,9 @@
 """Is segmentation disturbed when frames are collected beside it?
 
 `segment_node` labels clouds at half its maximal rate, which is measured first. `collect_node` runs beside it with six
-JPEG cameras at 12 Hz, in blocks that alternate between active and inactive, so that what else the machine does falls on
-both. A second part does the same at 5 Hz and counts missed deadlines: labels later than the next scan.
+JPEG cameras at 12 Hz and odometry at 20 Hz, the watch on the calibration being on, in blocks that alternate between
+active and inactive, so that what else the machine does falls on both. A second part does the same at 5 Hz and counts
+missed deadlines: labels later than the next scan.
 
     python bench/collect.py --blocks 6 --block-s 30
     python bench/collect.py --blocks 2 --block-s 5 --points 5000 --cameras 2 --json collect.json
@@ -26,10 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from live import make_scans, serialise
+from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage
@@ -45,7 +49,7 @@ from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import RunningNode, ros_arguments, start_node
 
 NAMESPACE = f"bench_{os.getpid()}"
-IMAGE_HZ = 12.0
+IMAGE_HZ, ODOMETRY_HZ, SPEED_M_S = 12.0, 20.0, 10.0
 START_S = 1_700_000_000
 READY_S = 180.0
 GOAL = 1.2
@@ -73,6 +77,7 @@ class Rig:
         self._image = bytearray(serialize_message(CompressedImage(header=Header(), format="jpeg", data=jpeg)))
         self.report: dict[str, str] = {}
         peer.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
+        self._way = peer.node.create_publisher(Odometry, "odom", QoSProfile(depth=50))
         self._change = peer.node.create_client(ChangeState, "clip2scene_collect/change_state")
         self._sent = 0
 
@@ -95,12 +100,16 @@ class Rig:
         self._peer.labels.clear()
         self._peer.sent_ns.clear()
         scans, images = int(seconds * rate_hz), int(seconds * IMAGE_HZ)
-        events = sorted([(i / rate_hz, 0) for i in range(scans)] + [(i / IMAGE_HZ, 1) for i in range(images)])
+        poses = int(seconds * ODOMETRY_HZ)
+        events = [(i / rate_hz, 0) for i in range(scans)] + [(i / IMAGE_HZ, 1) for i in range(images)]
+        events = sorted(events + [(i / ODOMETRY_HZ, 2) for i in range(poses)])
         began_s, base_ns = time.monotonic(), START_S * 10**9 + self._sent * 10**9
         for at_s, kind in events:
             time.sleep(max(0.0, began_s + at_s - time.monotonic()))
             stamp_ns = base_ns + round(at_s * 1e9)
-            if kind:
+            if kind == 2:
+                self._way.publish(pose_at(stamp_ns))
+            elif kind:
                 for publisher in self._images:
                     publisher.publish(bytes(stamped(self._image, stamp_ns)))
             else:
@@ -123,6 +132,15 @@ def stamped(data: bytearray, stamp_ns: int) -> bytearray:
     return data
 
 
+def pose_at(stamp_ns: int) -> Odometry:
+    """Return where a vehicle is that drives straight ahead."""
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id="odom")
+    message = Odometry(header=header, child_frame_id="base_link")
+    message.pose.pose.position.x = SPEED_M_S * (stamp_ns / 1e9 - START_S)
+    return message
+
+
 def wait_quietly(condition: Callable[[], bool], timeout_s: float) -> bool:
     """Wait for a condition; return whether it came true."""
     end_s = time.monotonic() + timeout_s
@@ -143,6 +161,9 @@ def start_collector(args: argparse.Namespace, folder: Path, cameras: list[str]) 
     """Start collect_node, which stays inactive after its first activation."""
     camera = CameraModel(WIDTH, HEIGHT, np.array([[1000.0, 0, WIDTH / 2], [0, 1000.0, HEIGHT / 2], [0, 0, 1]]))
     save_calibration(folder / "rig.yaml", dict.fromkeys(cameras, (camera, CAMERA_FROM_LIDAR)))
+    rig = yaml.safe_load((folder / "rig.yaml").read_text(encoding="utf-8"))
+    rig["lidar"]["base_from_lidar"] = np.eye(4).tolist()
+    (folder / "rig.yaml").write_text(yaml.safe_dump(rig), encoding="utf-8")
     parameters: dict[str, object] = {
         "folder": str(folder / "shards"),
         "cameras": ",".join(cameras),
@@ -151,6 +172,7 @@ def start_collector(args: argparse.Namespace, folder: Path, cameras: list[str]) 
         "clip.checkpoint": args.clip,
         "dense": args.dense,
         "choice.min_interval_s": 0.0,
+        "choice.min_motion_m": 0.0,
         "buffer.before_s": 0.0,
         "worker.nice": args.nice,
         "diagnostics.period_s": 0.2,
