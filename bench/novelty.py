@@ -23,11 +23,11 @@ from slips import MINUTES
 from slips_data import minute
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.collect_choice import Look, Novelty
-from clip2scene_ros.collect_config import ChoiceConfig
+from clip2scene_ros.collect.choice import Look, Novelty
+from clip2scene_ros.collect.config import ChoiceConfig
+from clip2scene_ros.collect.recorder import features_of
 from clip2scene_ros.config import ClipConfig
 from clip2scene_ros.frame import Array
-from clip2scene_ros.recorder import features_of
 from clip2scene_ros.teacher.labeler import Labeler
 from clip2scene_ros.teacher.teachers import TINY, ClipTeacher
 

@@ -33,11 +33,11 @@ from clip2scene_ros.alignment_fit import FITS, SLIPPED
 from clip2scene_ros.calibration_check import check
 from clip2scene_ros.calibration_sights import gather_sights, sizes
 from clip2scene_ros.calibration_watch import CalibrationWatch
-from clip2scene_ros.collect_sets import RawSet
-from clip2scene_ros.collect_slips import Slips
+from clip2scene_ros.collect.recorder import fit_of
+from clip2scene_ros.collect.sets import RawSet
+from clip2scene_ros.collect.slips import Slips
 from clip2scene_ros.frame import Array, Frame
 from clip2scene_ros.io.bags import BagReader
-from clip2scene_ros.recorder import fit_of
 
 MINUTES = {
     "val": ((100_000, "any"), (100_001, "any"), (100_002, "night_or_fog")),

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from clip2scene_ros import __version__
 from clip2scene_ros.calibrate_arguments import add_calibrate_options
-from clip2scene_ros.collect_arguments import add_collect_options, read_collect_settings
+from clip2scene_ros.collect.arguments import add_collect_options, read_collect_settings
 from clip2scene_ros.compare_arguments import add_checkpoints, add_compare_options
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig

@@ -170,7 +170,7 @@ def label(args: argparse.Namespace) -> int:
 
 def collect(args: argparse.Namespace) -> int:
     """Keep what is worth it of a bag, labelled, as shards."""
-    from clip2scene_ros.collect_command import collect_command
+    from clip2scene_ros.collect.command import collect_command
 
     collect_command(args)
     return terminal.OK

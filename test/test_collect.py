@@ -22,9 +22,11 @@ from small_street import (
     write_street,
 )
 
-from clip2scene_ros import recorder
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.collect_sets import Job, Outcome
+from clip2scene_ros.collect import recorder
+from clip2scene_ros.collect.sets import Job, Outcome
+from clip2scene_ros.collect.teacher import dense_of
+from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import Segmentation
 from clip2scene_ros.io.bag_messages import odometry_message
 from clip2scene_ros.io.bags import BagReader, BagWriter, cloud_message, string_message
@@ -225,11 +227,11 @@ def test_wrong_arguments_are_named(
 
 
 def test_dense_settings_are_checked() -> None:
-    assert recorder.dense_of("short_side_px: 224, scales: '0.5,1'") == {"short_side_px": 224, "scales": "0.5,1"}
-    assert recorder.dense_of("") == {}
+    assert dense_of("short_side_px: 224, scales: '0.5,1'") == {"short_side_px": 224, "scales": "0.5,1"}
+    assert dense_of("") == {}
     for wrong in ("short_side_px", "short_side_px: tall", "no_such: 1", "{", "- 1"):
-        with pytest.raises(recorder.BadConfig):
-            recorder.dense_of(wrong)
+        with pytest.raises(BadConfig):
+            dense_of(wrong)
 
 
 def test_a_broken_bag_and_one_without_cameras_are_named(street: Path, seen: Path, tmp_path: Path) -> None:

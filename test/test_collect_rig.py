@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from clip2scene_ros.collect_rig import FileRig, files_of
-from clip2scene_ros.collect_sets import RawImage, RawSet
+from clip2scene_ros.collect.rig import FileRig, files_of
+from clip2scene_ros.collect.sets import RawImage, RawSet
 from clip2scene_ros.errors import BadCalibration, BadConfig
 from clip2scene_ros.frame import CameraModel
 from clip2scene_ros.io.bag_messages import odometry_message

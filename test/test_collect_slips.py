@@ -12,10 +12,10 @@ from command_line import clip2scene
 from slipping_drive import SLIPS, START_NS, STEP_NS, write_seen, write_slipping
 
 from clip2scene_ros.calibration_watch import LOOKS
-from clip2scene_ros.collect_config import BufferConfig, ChoiceConfig, CollectConfig, WatchConfig
-from clip2scene_ros.collect_sets import Fit, Job, Outcome, Placed, RawImage, RawSet
-from clip2scene_ros.collect_slips import EVERY_NS, Slips
-from clip2scene_ros.collector import LOOKS_HELD, MB, Collector
+from clip2scene_ros.collect.collector import LOOKS_HELD, MB, Collector
+from clip2scene_ros.collect.config import BufferConfig, ChoiceConfig, CollectConfig, WatchConfig
+from clip2scene_ros.collect.sets import Fit, Job, Outcome, Placed, RawImage, RawSet
+from clip2scene_ros.collect.slips import EVERY_NS, Slips
 from clip2scene_ros.frame import Array, CameraModel
 from clip2scene_ros.io.shards import ShardReader
 
@@ -157,7 +157,7 @@ def test_a_drive_is_collected_without_the_camera_while_it_is_turned(shards: tupl
 
 def test_judgements_without_views_have_no_score() -> None:
     from clip2scene_ros.alignment_fit import Judgement
-    from clip2scene_ros.recorder import fit_of
+    from clip2scene_ros.collect.recorder import fit_of
 
     fit = fit_of(Judgement())
     assert (fit.state, fit.views, math.isnan(fit.score)) == ("unknown", 0, True)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_collect_rig import BASE_FROM_LIDAR, CAMERA, SECOND, at
 
-from clip2scene_ros.collect_sets import RawImage, RawSet
-from clip2scene_ros.collect_tf_rig import TfRig
+from clip2scene_ros.collect.sets import RawImage, RawSet
+from clip2scene_ros.collect.tf_rig import TfRig
 from clip2scene_ros.errors import BadCalibration, BadCloud
 from clip2scene_ros.frame import Array, Scan
 from clip2scene_ros.io.bag_messages import (

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clip2scene_ros.collect_choice import Choice, Look, Novelty, disagreement
-from clip2scene_ros.collect_config import BufferConfig, ChoiceConfig, CollectConfig
-from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, Placed, RawImage, RawSet
-from clip2scene_ros.collector import MB, Collector
+from clip2scene_ros.collect.choice import Choice, Look, Novelty, disagreement
+from clip2scene_ros.collect.collector import MB, Collector
+from clip2scene_ros.collect.config import BufferConfig, ChoiceConfig, CollectConfig
+from clip2scene_ros.collect.sets import CollectAccount, Job, Outcome, Placed, RawImage, RawSet
 from clip2scene_ros.frame import Array
 
 PERIOD_NS = 100_000_000

@@ -32,9 +32,9 @@ FLOORS = (
         "words",
     )
     + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments")
-    + ("collect_arguments", "collect_config", "collect_sets"),
+    + ("collect.arguments", "collect.config", "collect.sets"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
-    + ("calibration_watch", "transform_tree", "pose_buffer", "collect_choice", "collect_slips", "collector"),
+    + ("calibration_watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
     ("io", "render", "render_sides", "teacher"),
     (
         "compare_account",
@@ -62,10 +62,7 @@ FLOORS = (
     + ("report_alignment",)
     + ("calibrate_command", "calibration_causes", "calibration_check", "calibration_page", "calibration_sights")
     + (
-        "collect_command",
-        "collect_process",
-        "collect_rig",
-        "collect_tf_rig",
+        "collect",
         "label_account",
         "label_command",
         "label_page",
@@ -73,7 +70,6 @@ FLOORS = (
         "label_report",
         "label_verdict",
         "labelling",
-        "recorder",
         "shard_report",
         "shard_sheet",
     )
@@ -116,8 +112,9 @@ def imports(tree: ast.AST) -> Iterator[str]:
 
 def floor(name: str) -> int | None:
     """Return the floor of a module of the core, or None where it has none."""
-    part = name.removeprefix(f"{CORE}.").split(".")[0]
-    return next((level for level, parts in enumerate(FLOORS) if part in parts), None)
+    room, _, inside = name.removeprefix(f"{CORE}.").partition(".")
+    names = (f"{room}.{inside.partition('.')[0]}", room)  # a room may be a stair: its lower steps are named
+    return next((level for part in names for level, parts in enumerate(FLOORS) if part in parts), None)
 
 
 def broken_rules(name: str, imported: str) -> Iterator[str]:

@@ -19,12 +19,12 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.task import Future
 from std_srvs.srv import Trigger
 
-from clip2scene_ros.collect_config import CollectNodeConfig
-from clip2scene_ros.collect_process import RecorderProcess, Settings
-from clip2scene_ros.collect_rig import FileRig
-from clip2scene_ros.collect_sets import RawSet
-from clip2scene_ros.collect_tf_rig import TfRig
-from clip2scene_ros.collector import Collector
+from clip2scene_ros.collect.collector import Collector
+from clip2scene_ros.collect.config import CollectNodeConfig
+from clip2scene_ros.collect.process import RecorderProcess, Settings
+from clip2scene_ros.collect.rig import FileRig
+from clip2scene_ros.collect.sets import RawSet
+from clip2scene_ros.collect.tf_rig import TfRig
 from clip2scene_ros.errors import Clip2SceneError
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.nodes.background import at_work

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from clip2scene_ros.collect_rig import RigCondition
-from clip2scene_ros.collect_sets import CollectAccount, Fit
+from clip2scene_ros.collect.rig import RigCondition
+from clip2scene_ros.collect.sets import CollectAccount, Fit
 from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.sync_sets import SyncAccount
 

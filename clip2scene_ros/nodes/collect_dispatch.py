@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from clip2scene_ros.collect_process import (
+from clip2scene_ros.collect.collector import Collector
+from clip2scene_ros.collect.process import (
     Failed,
     Finish,
     Finished,
@@ -22,10 +23,9 @@ from clip2scene_ros.collect_process import (
     Settings,
     Student,
 )
-from clip2scene_ros.collect_rig import FileRig, RigCondition
-from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, RawSet, Rig
-from clip2scene_ros.collect_tf_rig import TfRig
-from clip2scene_ros.collector import Collector
+from clip2scene_ros.collect.rig import FileRig, RigCondition
+from clip2scene_ros.collect.sets import CollectAccount, Job, Outcome, RawSet, Rig
+from clip2scene_ros.collect.tf_rig import TfRig
 from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.nodes.logs import QUIET_S
 

@@ -19,10 +19,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
-from clip2scene_ros.collect_config import CollectNodeConfig
-from clip2scene_ros.collect_rig import FileRig, files_of
-from clip2scene_ros.collect_sets import RawImage, RawSet
-from clip2scene_ros.collect_tf_rig import TfRig
+from clip2scene_ros.collect.config import CollectNodeConfig
+from clip2scene_ros.collect.rig import FileRig, files_of
+from clip2scene_ros.collect.sets import RawImage, RawSet
+from clip2scene_ros.collect.tf_rig import TfRig
 from clip2scene_ros.errors import BadCloud, BadConfig
 from clip2scene_ros.frame import NS_PER_S
 from clip2scene_ros.io.stamps import cdr_stamp_ns

@@ -14,7 +14,7 @@ import sys
 from dataclasses import Field
 from typing import Any
 
-from clip2scene_ros.collect_config import CollectNodeConfig
+from clip2scene_ros.collect.config import CollectNodeConfig
 from clip2scene_ros.config import SegmentNodeConfig, settings_of
 
 YAML_HEAD = """\
@@ -25,7 +25,7 @@ YAML_HEAD = """\
   ros__parameters:
 """
 COLLECT_HEAD = YAML_HEAD.format(
-    node="collect", module="collect_config.py", command="python -m clip2scene_ros.nodes.tables yaml collect"
+    node="collect", module="collect/config.py", command="python -m clip2scene_ros.nodes.tables yaml collect"
 )
 SEGMENT_HEAD = YAML_HEAD.format(
     node="segment", module="config.py", command="python -m clip2scene_ros.nodes.tables yaml"

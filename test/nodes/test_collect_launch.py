@@ -20,7 +20,7 @@ from conftest import until
 from rclpy.context import Context
 from rclpy.node import Node
 
-from clip2scene_ros.collect_config import CollectNodeConfig
+from clip2scene_ros.collect.config import CollectNodeConfig
 from clip2scene_ros.config import settings_of
 from clip2scene_ros.io.shards import ShardReader
 

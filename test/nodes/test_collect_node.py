@@ -23,7 +23,7 @@ from small_street import START_NS
 from std_srvs.srv import Trigger
 
 from clip2scene_ros import cli
-from clip2scene_ros.collect_config import CollectNodeConfig
+from clip2scene_ros.collect.config import CollectNodeConfig
 from clip2scene_ros.config import settings_of, with_settings
 from clip2scene_ros.io.shards import ShardReader
 from clip2scene_ros.nodes.process import RunningNode, ros_arguments

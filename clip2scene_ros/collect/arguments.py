@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from clip2scene_ros.collect_config import CollectConfig
+from clip2scene_ros.collect.config import CollectConfig
 from clip2scene_ros.config import with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.label_arguments import add_dotted, given

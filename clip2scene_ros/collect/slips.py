@@ -9,7 +9,7 @@ import numpy as np
 
 from clip2scene_ros.alignment_fit import SLIPPED, UNKNOWN
 from clip2scene_ros.calibration_watch import MOVED_M
-from clip2scene_ros.collect_sets import Fit, Placed, RawSet
+from clip2scene_ros.collect.sets import Fit, Placed, RawSet
 from clip2scene_ros.frame import NS_PER_S, Array
 
 EVERY_NS = round(1.1 * NS_PER_S)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from clip2scene_ros.collect_sets import Placed, RawSet
+from clip2scene_ros.collect.sets import Placed, RawSet
 from clip2scene_ros.errors import BadCalibration, BadConfig
 from clip2scene_ros.frame import NS_PER_S, Array, Scan
 from clip2scene_ros.geometry import invert, pose_from_quaternion

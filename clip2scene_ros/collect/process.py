@@ -18,12 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_sets import Job, Outcome
+from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.sets import Job, Outcome
 from clip2scene_ros.errors import CannotStore, Clip2SceneError
 
 if TYPE_CHECKING:
-    from clip2scene_ros.recorder import Recorder  # torch comes with it
+    from clip2scene_ros.collect.recorder import Recorder  # torch comes with it
 
 _log = logging.getLogger(__name__)
 
@@ -215,7 +215,8 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
     threading.Thread(target=_end_with_parent, args=(pipe, loaded), daemon=True).start()
     import torch
 
-    from clip2scene_ros.recorder import Recorder, load_teacher
+    from clip2scene_ros.collect.recorder import Recorder
+    from clip2scene_ros.collect.teacher import load_teacher
 
     if settings.threads:
         torch.set_num_threads(settings.threads)

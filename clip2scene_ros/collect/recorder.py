@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from clip2scene_ros.alignment_fit import ZERO, Judgement
 from clip2scene_ros.calibration_watch import CalibrationWatch
-from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.collect_choice import Look, Novelty, table_of
-from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_sets import Fit, Job, Outcome, RawImage
-from clip2scene_ros.config import DenseConfig, settings_of, with_settings
+from clip2scene_ros.classes import ClassSet
+from clip2scene_ros.collect.choice import Look, Novelty, table_of
+from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.sets import Fit, Job, Outcome, RawImage
+from clip2scene_ros.collect.teacher import teacher_sha256
 from clip2scene_ros.errors import BadCloud, BadConfig, BadDataset, BadImage, BadTeacher, CannotStore
 from clip2scene_ros.frame import Array, Frame, PseudoLabels, Scan, View
 from clip2scene_ros.io.bag_frames import CLOUD, COMPRESSED, IMAGE
@@ -30,12 +26,10 @@ from clip2scene_ros.io.image_raw import bayer_red
 from clip2scene_ros.io.pointcloud import parse, unpack_labels
 from clip2scene_ros.io.shards import Provenance, ShardWriter
 from clip2scene_ros.labelling import Looking
-from clip2scene_ros.student.checkpoint import file_sha256
-from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.maps import ClassMap
 from clip2scene_ros.teacher.motion import points_at_stamp
-from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, Teacher
+from clip2scene_ros.teacher.teachers import Teacher
 
 _log = logging.getLogger(__name__)
 
@@ -241,48 +235,6 @@ class Recorder:
             return None
         said: Array = self._student_table[segmentation.class_id]
         return said if len(said) == points else None
-
-
-def load_teacher(config: CollectConfig) -> Teacher:
-    """Return who looks at the images.
-
-    Raises:
-        BadTeacher, BadCheckpoint, BadClassSet, BadConfig: it cannot be had; the text says what to do.
-    """
-    if config.teacher:
-        return folder_teacher(Path(config.teacher), config.text)
-    return ClipTeacher.load(load_class_set(config.classes), config.clip, dense_of(config.dense), config.text)
-
-
-def dense_of(text: str) -> dict[str, Any]:
-    """Return the settings of DenseConfig by name that a text such as `short_side_px: 224` gives.
-
-    Raises:
-        BadConfig: it is no list of settings, or one is unknown, of the wrong type or out of its range.
-    """
-    try:
-        values = yaml.safe_load("{" + text + "}")
-    except yaml.YAMLError:
-        values = None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise BadConfig(
-            "dense", f"Setting `dense` expects `short_side_px: 224, overlap: 0.25`, but got {text[:200]!r}."
-        )
-    with_settings(DenseConfig(), values)
-    return values
-
-
-def teacher_sha256(teacher: Teacher, config: CollectConfig) -> str:
-    """Return the SHA-256 of what makes the labels: the model, its weights where they are a file, all settings."""
-    names = ("classes", "clip.", "text.", "labeler.", "dense", "teacher")
-    settings = {
-        name: value for name, value, _ in settings_of(config) if name.startswith(names) and name != "text.cache"
-    }
-    weights = str(TINY_CLIP) if config.clip.checkpoint == TINY else config.clip.checkpoint
-    what: dict[str, Any] = {"teacher": teacher.describe(), "settings": settings}
-    if weights and not config.teacher:
-        what["weights"] = file_sha256(weights)
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def folder_of(folder: Path, source: str, lidars: tuple[str, ...]) -> Path:

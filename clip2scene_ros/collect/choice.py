@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.collect_config import ChoiceConfig
+from clip2scene_ros.collect.config import ChoiceConfig
 from clip2scene_ros.frame import NS_PER_S, UNKNOWN, Array
 from clip2scene_ros.geometry import invert
 from clip2scene_ros.words import claims

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from clip2scene_ros.collect_rig import RigCondition, Way, around
-from clip2scene_ros.collect_sets import Placed, RawImage, RawSet
+from clip2scene_ros.collect.rig import RigCondition, Way, around
+from clip2scene_ros.collect.sets import Placed, RawImage, RawSet
 from clip2scene_ros.errors import BadCalibration, BadCloud
 from clip2scene_ros.frame import Array, CameraModel
 from clip2scene_ros.geometry import invert, pose_from_quaternion

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 
-from clip2scene_ros.collect_choice import Choice
-from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_sets import CollectAccount, Job, Outcome, Placed, RawSet, Rig
-from clip2scene_ros.collect_slips import Slips
+from clip2scene_ros.collect.choice import Choice
+from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.sets import CollectAccount, Job, Outcome, Placed, RawSet, Rig
+from clip2scene_ros.collect.slips import Slips
 from clip2scene_ros.frame import NS_PER_S
 
 MB = 1e6

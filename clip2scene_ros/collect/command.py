@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_rig import BagRig, FileRig, files_of
-from clip2scene_ros.collect_sets import CollectAccount, Outcome, RawImage, RawSet, Rig
-from clip2scene_ros.collector import Collector
+from clip2scene_ros.collect.collector import Collector
+from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.recorder import Recorder
+from clip2scene_ros.collect.rig import BagRig, FileRig, files_of
+from clip2scene_ros.collect.sets import CollectAccount, Outcome, RawImage, RawSet, Rig
+from clip2scene_ros.collect.teacher import load_teacher
 from clip2scene_ros.errors import BadBag, BadConfig, CannotStore
 from clip2scene_ros.io.bag_frames import (
     CLOUD,
@@ -26,7 +28,6 @@ from clip2scene_ros.io.shards import is_shards
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.labelling import check_bag
 from clip2scene_ros.offline import CLASS_SET, LABELS, ShowsProgress, silent
-from clip2scene_ros.recorder import Recorder, load_teacher
 from clip2scene_ros.sync_sets import ScanSet, SyncAccount
 from clip2scene_ros.synchronizer import Synchronizer
 from clip2scene_ros.terminal import Progress, complain, say

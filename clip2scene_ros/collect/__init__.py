@@ -1,0 +1,1 @@
+"""Collecting: of a drive, what is worth keeping is labelled and goes into shards."""
