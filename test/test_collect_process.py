@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clip2scene_ros.collect_config import CollectConfig
-from clip2scene_ros.collect_process import RecorderProcess, Settings
+from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.process import RecorderProcess, Settings
 
 
 def test_a_parent_that_is_gone_is_not_loaded_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ from clip2scene_ros.labelling import Looking
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.maps import ClassMap
 from clip2scene_ros.teacher.motion import points_at_stamp
-from clip2scene_ros.teacher.teachers import Teacher
+from clip2scene_ros.teacher.teachers import ClipTeacher, Teacher
 
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from clip2scene_ros.collect_sets import RawImage, RawSet
+from clip2scene_ros.collect.sets import RawImage, RawSet
 from clip2scene_ros.errors import BadImage
 from clip2scene_ros.io.bag_frames import COMPRESSED
 from clip2scene_ros.io.bag_messages import typestore

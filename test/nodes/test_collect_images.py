@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clip2scene_ros.collect_sets import RawImage, RawSet
+from clip2scene_ros.collect.sets import RawImage, RawSet
 from clip2scene_ros.io.bag_frames import COMPRESSED
 from clip2scene_ros.io.bag_messages import typestore
 from clip2scene_ros.io.bags import compressed_image_message

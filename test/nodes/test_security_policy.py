@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import security
 
-from clip2scene_ros.collect_process import Settings
+from clip2scene_ros.collect.process import Settings
 from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.frame import CameraModel
 from clip2scene_ros.io.calibration import save_calibration
