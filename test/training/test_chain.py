@@ -1,10 +1,12 @@
-"""The whole chain in small: streets, CLIP's labels of their images, a minute of learning, a student that beats them.
+"""The whole chain in small: streets, CLIP's labels of their images, a short training, a student that beats them.
 
 48 frames of six streets (of split train: nothing is tuned on test or ood), labels by the shipped small CLIP, which no
 person has labelled anything for. The labels that the student is compared with are the fixed baseline: the labeler's
 defaults, that is absorbers removed, visibility, the votes of all cameras. The points are all that those label, also
 where the rules of SETTINGS say something else. The student learns from labels of the same images under these rules, and
-is judged on the very frames that it learned from. `bench/chain.py` is the same from nothing and at length.
+is judged on the very frames that it learned from. Under the ground rule alone the labels have 24.7 mIoU on the same
+points: the student beats the projected labels, not what rules make of them. `bench/chain.py` is the same from nothing
+and at length.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ SETTINGS = {
     "switching.probability": 0.0,
     "sweeps.count": 1,
     "images.give": "none",
-    # how: about a minute on two quiet cores, which also share labelling and making batches
+    # how: 125 to 138 CPU s of learning on a busy machine, batches included, which the workers make; about a minute on
+    # two quiet cores is reckoned from that, not measured
     "network.voxel_size_m": 0.2,
     "learning_rate": 0.004,
     "batch_size": 2,
@@ -75,7 +78,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
 
 
 @pytest.mark.timeout(1800)  # two to three minutes on two quiet cores; on busy ones it takes what it takes
-def test_a_minute_of_learning_beats_the_labels_that_it_learned_from(learned: tuple[Path, dict[str, Any]]) -> None:
+def test_a_minute_of_learning_beats_the_projected_labels(learned: tuple[Path, dict[str, Any]]) -> None:
     out, report = learned
     (rows,) = [table["rows"] for table in report["tables"].values()]
     (_, points, worth, student), (_, others, nobody, elsewhere) = rows
