@@ -53,7 +53,7 @@ SETTINGS = {
     "seed": 0,
 }
 STREETS = range(6)
-SHOWN = {0: 1.85, 1: 0.88, 2: 1.50, 3: 1.54}
+SHOWN = {0: 1.85, 1: 0.88, 2: 1.50, 3: 1.54, 4: -0.81}
 """Seed -> mIoU of the student less that of the labels, on the same points, when this was written."""
 WANTED = sum(SHOWN.values()) / len(SHOWN) / 3
 
