@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import until
 from diagnostic_msgs.msg import DiagnosticArray
 
 from clip2scene_ros.nodes import bulletin
@@ -103,8 +104,6 @@ def test_a_row_reaches_whoever_listens_before_the_node_ends(context, spin) -> No
     subscription = ear.create_subscription(DiagnosticArray, "/diagnostics", hear, 10)
     spin(ear)
     told = Bulletin(mouth, "dying", 60.0, lambda: Row(2, "no checkpoint", {"state": "unconfigured"}), lambda key: False)
-    from conftest import until
-
     until(lambda: ear.count_publishers("/diagnostics") and mouth.count_subscribers("/diagnostics"), "they meet")
     told.farewell()
     mouth.destroy_node()
