@@ -91,7 +91,7 @@ def test_nothing_but_what_is_specified_differs_between_the_paper_and_the_release
     assert {name for name in paper if paper[name] != default[name]} <= {name for name, *_ in SPECIFIED}
 
 
-def test_best_begins_with_voted_labels_the_surest_of_each_class_and_an_average_that_labels_all_points():
+def test_best_learns_voted_labels_under_rules_the_surest_of_each_class_along_the_street():
     best = PRESETS["best"]
     assert best.pairs.labels == "point"
     assert best.pairs.visibility
@@ -100,7 +100,10 @@ def test_best_begins_with_voted_labels_the_surest_of_each_class_and_an_average_t
     assert best.labeler.keep < 1.0
     assert best.semantic.balance > 0
     assert best.semantic.normalize
-    assert (best.switching.prediction, best.switching.unpaired) == ("ema", True)
+    assert best.labeler.ground
+    assert best.labeler.clusters
+    assert best.augment.turn == "none"
+    assert (best.sweeps.count, best.space_time.weight, best.switching.probability) == (1, 0.0, 0.0)
 
 
 def read(*words):

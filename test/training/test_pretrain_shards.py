@@ -67,6 +67,7 @@ def run(clip: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_the_command_learns_shards_of_several_drives_wherever_they_lie(shards, clip, tmp_path):
     write_shards(tmp_path / "all" / "rear", 1, vehicle="car-8")  # `all` is what several LiDARs leave
     out, rest = tmp_path / "student.safetensors", ["--labels", tmp_path / "features", "--steps", "1"]
+    rest += ["--space-time.weight", "1"]  # which reads features of pixels, where images were kept
     done = run(clip, shards, tmp_path / "all", *rest, "--out", out)
     assert done.returncode == 0, done.stderr
     _, card = load_checkpoint(out)
@@ -81,7 +82,7 @@ def test_the_command_learns_shards_of_several_drives_wherever_they_lie(shards, c
         "small",
         f"clip2scene pretrain {shards} {tmp_path / 'all'}",
     )
-    assert list((tmp_path / "features").glob("maps_*/*.npz"))  # `best` reads features where images were kept
+    assert list((tmp_path / "features").glob("maps_*/*.npz"))
     moved = shutil.copytree(shards, tmp_path / "moved")
     again = run(clip, moved, tmp_path / "all", *rest, "--out", out, "--resume")
     assert again.returncode == 0, again.stderr
