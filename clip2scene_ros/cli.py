@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def demo(args: argparse.Namespace) -> int:
     """Write a drive, play it into the live node over DDS, have CLIP label some of it, score and picture all labels."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # the demo is no other computer's business
-    from clip2scene_ros.demo import DemoFolder, StageClock, labelled_frames, score, shown_checkpoint
+    from clip2scene_ros.demo import STUDENT, DemoFolder, StageClock, labelled_frames, score
     from clip2scene_ros.nodes.replay import play_and_record, start_node
     from clip2scene_ros.report import headline, table, write_report
     from clip2scene_ros.report_page import write_page
@@ -47,7 +47,7 @@ def demo(args: argparse.Namespace) -> int:
     # All that can be wrong is found here, before the long work: extras, folder, checkpoint.
     made_by = {**_world_version(), "seed": args.seed, "seconds": args.seconds}
     folder, clock, viewer = DemoFolder(args.out), StageClock(say), open_viewer(args.viewer)
-    args.segmenter = replace(args.segmenter, checkpoint=args.segmenter.checkpoint or shown_checkpoint())
+    args.segmenter = replace(args.segmenter, checkpoint=args.segmenter.checkpoint or str(STUDENT))
     student, namespace = _student(args), f"clip2scene_demo_{os.getpid()}"
     class_set, notice = student.class_set, student.card.notice
 

@@ -16,27 +16,15 @@ from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.metrics import distance_bands
 from clip2scene_ros.offline import Evaluation, Labelled, evaluate, recorded_labels, truth_frames
 from clip2scene_ros.report import build_report, sha256_of, weights_sha256, write_report
-from clip2scene_ros.student.checkpoint import LEARNED_WITH_LABELS, load_checkpoint
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
 
 if TYPE_CHECKING:
     from clip2scene_ros.demo_teacher import Lesson
 
 STUDENT = DEMO_CHECKPOINT.with_name("student.safetensors")
-"""The demo's student if it is there and was learned without labels; `--checkpoint` takes any other."""
+"""The demo's student, which learned without labels; `--checkpoint` takes any other."""
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
 REPORT, PAGE, PICTURE = "report.json", "report.html", "demo.png"
-
-
-def shown_checkpoint() -> str:
-    """Return the checkpoint that the demo shows where none is asked for; empty takes the segmenter's default.
-
-    Raises:
-        BadCheckpoint: `STUDENT` is damaged.
-    """
-    if not STUDENT.is_file() or load_checkpoint(STUDENT)[1].text_model == LEARNED_WITH_LABELS:
-        return ""
-    return str(STUDENT)
 
 
 class DemoFolder:

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from small_street import START_NS, scan_and_labels, write_student
 
-from clip2scene_ros import demo
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.demo import DemoFolder, StageClock
 from clip2scene_ros.demo_teacher import Lesson
@@ -27,7 +26,6 @@ from clip2scene_ros.metrics import confusion, mean_iou
 from clip2scene_ros.offline import LABELS, Evaluation, evaluate
 from clip2scene_ros.render_sides import BIRD_PX, sides_picture
 from clip2scene_ros.report import sha256_of
-from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.viewer import NullViewer, color_points, colorings, legend_html, open_viewer
@@ -158,18 +156,6 @@ def check_teacher(said: str, report: dict[str, Any]) -> None:
     assert report["groups"]["labelled by the teacher"]["points"] == points
     assert report["groups"]["not labelled by the teacher"]["points"] == others > 0
     assert any("CLIP tiny" in note and "captions" in note for note in report["notes"])
-
-
-def test_the_student_that_learned_without_labels_is_shown_if_it_is_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(demo, "STUDENT", tmp_path / "student.safetensors")
-    assert demo.shown_checkpoint() == ""
-    student = write_student(tmp_path / "student.safetensors")  # learned with labels: no text model
-    assert demo.shown_checkpoint() == ""
-    state, card = load_checkpoint(student)
-    save_checkpoint(student, state, replace(card, text_model="small", text_sha256="ab" * 32))
-    assert demo.shown_checkpoint() == str(student)
 
 
 def lesson(*, said: int) -> tuple[Lesson, Evaluation]:
