@@ -103,8 +103,8 @@ class Rows:
 
     def ceiling(self, row: AblationRow, seed: int, samples: int, threads: int) -> FinetuneConfig:
         """Return the settings of a row that learns true labels; arguments and errors as `config`."""
-        network = {name: value for name, value in self.common.items() if name.startswith("network.")}
-        config = with_settings(FinetuneConfig(), {"seed": seed, "threads": threads, **network, **row.settings})
+        shared = {name: value for name, value in self.common.items() if name == "device" or name.startswith("network.")}
+        config = with_settings(FinetuneConfig(), {"seed": seed, "threads": threads, **shared, **row.settings})
         return with_settings(config, _length(samples, config.batch_size))
 
     def key(self, row: AblationRow) -> str:

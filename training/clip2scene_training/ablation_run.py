@@ -170,8 +170,8 @@ def predictor(job: Job) -> Predict:
     if row.learns or row.of:
         segmenter = load_segmenter(
             SegmenterConfig(
-                checkpoint=str(job.student), device="cpu", threads=plan.threads, class_set=words_asked(job),
-                text=clip_of(job) if words_asked(job) else "",
+                checkpoint=str(job.student), device=str(job.rows.common.get("device", "cpu")), threads=plan.threads,
+                class_set=words_asked(job), text=clip_of(job) if words_asked(job) else "",
             )
         )  # fmt: skip
         return lambda judged: segmenter.segment(judged.frame.scan).class_id
