@@ -130,8 +130,8 @@ def unstable(account: Account) -> str:
         return f"there is no second scan to compare with ({account.scans} labelled)"
     if account.no_pose == account.scans:
         return (
-            "no scan has a pose: expected nav_msgs/Odometry whose child frame /tf_static joins to the LiDAR's frame, "
-            "so that scans can be brought together"
+            "no scan has a pose: expected nav_msgs/Odometry whose child frame /tf_static joins to the LiDAR's, or "
+            "/tf from odom, map or world, so that scans can be brought together"
         )
     return "no two successive scans have points of the same place"
 

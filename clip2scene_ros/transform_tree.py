@@ -24,10 +24,10 @@ class TransformTree:
     them.
 
     Args:
-        keep_s: how far back moving transforms are held.
+        keep_s: how far back moving transforms are held; None holds all of a bag.
     """
 
-    def __init__(self, keep_s: float = KEEP_S) -> None:
+    def __init__(self, keep_s: float | None = KEEP_S) -> None:
         self._keep_s = keep_s
         self._links: dict[tuple[str, str], Array | PoseBuffer] = {}
         self._joined: dict[str, dict[str, None]] = {}

@@ -1,4 +1,7 @@
-"""What a bag says of its rig: transforms, camera models and the vehicle's way. Nothing is ever assumed in silence."""
+"""What a bag says of its rig: transforms, camera models and the vehicle's way. Nothing is ever assumed in silence.
+
+The way is that of the odometry; without one it is that of /tf, from `odom`, `map` or `world` to the sensors.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ from clip2scene_ros.io.stamps import stamp_of
 from clip2scene_ros.transform_tree import TransformTree, frame_name
 
 TF_STATIC = "/tf_static"
+TF = "/tf"
+FIXED_FRAMES = ("odom", "map", "world")
+"""Frames of /tf that stand still, the first that there is; odometry counts instead where there is some."""
 
 Rig = Mapping[str, tuple[CameraModel, Array]]
 
@@ -23,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class RigCalibration:
-    """Collects /tf_static, camera_info and odometry of a bag, then places cameras against scans.
+    """Collects transforms, camera_info and odometry of a bag, then places cameras against scans.
 
     Args:
         given: camera name -> model and camera_from_lidar that count instead of the bag's camera_info and transforms.
@@ -35,20 +41,25 @@ class RigCalibration:
     def __init__(self, given: Rig | None = None) -> None:
         self.cameras: dict[str, tuple[CameraModel, str]] = {}
         self._given, self._placed = given, dict[str, Array]()
-        self._tree = TransformTree()
+        self._tree = TransformTree(keep_s=None)
         self._stamps: list[int] = []
         self._poses: list[Array] = []
         self._base = ""
         self._way: Trajectory | None = None
         self._warned: set[str] = set()
 
-    def add_transforms(self, message: Message) -> None:
-        """Take in a tf2_msgs/TFMessage; a transform that is none (NaN, zero quaternion) is left out with a warning."""
+    def add_transforms(self, message: Message, *, static: bool) -> None:
+        """Take in what /tf_static or /tf says; a transform that is none (NaN, zero quaternion) is left out, logged."""
         for stamped in message.transforms:
             parent, child = frame_name(stamped.header.frame_id), frame_name(stamped.child_frame_id)
             move, turn = stamped.transform.translation, stamped.transform.rotation
+            xyz, xyzw = (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
             try:
-                self._tree.add_quaternion(parent, child, (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w))
+                if static:
+                    self._tree.add_quaternion(parent, child, xyz, xyzw)
+                else:
+                    pose = pose_from_quaternion(xyz, xyzw, f"transform {parent} -> {child}")
+                    self._tree.add_at(stamp_of(stamped), parent, child, pose)
             except BadCalibration as error:
                 self.warn_once(f"Transform {parent} -> {child} is left out: {error}")
 
@@ -90,24 +101,9 @@ class RigCalibration:
             self._poses.append(pose)
             self._base = frame_name(message.child_frame_id)
 
-    def warn_once(self, text: str) -> None:
-        """Log a warning that was not logged before."""
-        if text not in self._warned:
-            self._warned.add(text)
-            _log.warning(text)
-
-    def static(self, target: str, source: str) -> Array | None:
-        """Return the (4, 4) static transform target_from_source, or None where no chain connects the two."""
-        return self._tree.lookup(target, source) if self._tree.joins(target, source) else None
-
     def world_from_lidar(self, scan: Scan) -> Array | None:
-        """Return the (4, 4) pose of the scan, or None when odometry or the transform from its base is missing."""
-        world_from_base = self._world_from_base(scan.stamp_ns)
-        base_from_lidar = self.static(self._base, scan.frame_id)
-        if world_from_base is None or base_from_lidar is None:
-            return None
-        world_from_lidar: Array = world_from_base @ base_from_lidar
-        return world_from_lidar
+        """Return the (4, 4) pose of the scan, or None where the way or the transforms to it are missing."""
+        return self._world_from(scan.frame_id, scan.stamp_ns)
 
     def camera_from_lidar(self, image_topic: str, image_stamp_ns: int, scan: Scan) -> Array | None:
         """Return (4, 4) camera_from_lidar with the ego motion from scan to image, or None (logged) when unknown."""
@@ -116,34 +112,65 @@ class RigCalibration:
                 self.warn_once(f"Camera {image_topic} is left out: the bag has no usable camera_info for it.")
             return None
         optical = self.cameras[image_topic][1]
-        camera_from_lidar = self._placed.get(image_topic)
-        if camera_from_lidar is None:
-            camera_from_lidar = self.static(optical, scan.frame_id)
-        if camera_from_lidar is None:
+        standing = self._placed.get(image_topic)
+        if standing is None:
+            standing = self._lookup(optical, scan.frame_id, scan.stamp_ns)
+        if standing is None:
             self.warn_once(f"Camera {image_topic} is left out: /tf_static does not join {scan.frame_id} and {optical}.")
             return None
         if image_stamp_ns == scan.stamp_ns:
-            return camera_from_lidar
-        return self._with_motion(camera_from_lidar, image_topic, image_stamp_ns, scan)
+            return standing
+        return self._with_motion(standing, image_topic, image_stamp_ns, scan)
 
     def _with_motion(self, standing: Array, image_topic: str, image_stamp_ns: int, scan: Scan) -> Array | None:
-        base_from_lidar = self.static(self._base, scan.frame_id)
-        if base_from_lidar is None:
-            self.warn_once("No odometry joined to the sensors: images are placed as if the vehicle stood still.")
+        if not self._joined_to_way(scan.frame_id):
+            self.warn_once(
+                "No odometry and no moving transform is joined to the sensors: images are placed as if the vehicle "
+                "stood still."
+            )
             return standing
-        world_from_now, world_from_then = self._world_from_base(scan.stamp_ns), self._world_from_base(image_stamp_ns)
-        if world_from_now is None or world_from_then is None:
-            self.warn_once(f"Images of {image_topic} are left out where the odometry does not reach their stamp.")
+        now, then = (self._world_from(scan.frame_id, at) for at in (scan.stamp_ns, image_stamp_ns))
+        if now is None or then is None:
+            self.warn_once(f"Images of {image_topic} are left out where the vehicle's way does not reach their stamp.")
             return None
-        placed: Array = standing @ invert(base_from_lidar) @ invert(world_from_then) @ world_from_now @ base_from_lidar
+        placed: Array = standing @ invert(then) @ now
         return placed
 
-    def _world_from_base(self, stamp_ns: int) -> Array | None:
+    @property
+    def _fixed(self) -> str:
+        return next((frame for frame in FIXED_FRAMES if frame in self._tree.frames), "")
+
+    def _joined_to_way(self, lidar: str) -> bool:
+        frame = self._base if self._stamps else self._fixed
+        return bool(frame) and (frame_name(lidar) == frame or self._tree.joins(frame, lidar))
+
+    def _world_from(self, lidar: str, stamp_ns: int) -> Array | None:
+        """Return (4, 4) world_from_lidar at a time, or None where it is not known."""
         if not self._stamps:
+            return self._lookup(self._fixed, lidar, stamp_ns) if self._fixed else None
+        world_from_base, base_from_lidar = self._world_from_base(stamp_ns), self._lookup(self._base, lidar, stamp_ns)
+        if world_from_base is None or base_from_lidar is None:
             return None
+        world_from_lidar: Array = world_from_base @ base_from_lidar
+        return world_from_lidar
+
+    def _world_from_base(self, stamp_ns: int) -> Array | None:
         if self._way is None:
             self._way = Trajectory(np.array(self._stamps, dtype=np.int64), np.stack(self._poses))
         try:
             return self._way.at(stamp_ns)
         except ValueError:  # outside of what was recorded
             return None
+
+    def _lookup(self, target: str, source: str, stamp_ns: int) -> Array | None:
+        """Return the (4, 4) transform target_from_source at a time, or None where nothing joins the two then."""
+        try:
+            return self._tree.lookup(target, source, stamp_ns)
+        except BadCalibration:
+            return None
+
+    def warn_once(self, text: str) -> None:
+        """Log a warning that was not logged before."""
+        if text not in self._warned:
+            self._warned.add(text)
+            _log.warning(text)

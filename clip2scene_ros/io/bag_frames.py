@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadBag, BadCloud, BadImage
 from clip2scene_ros.frame import Array, Frame, Scan, View
-from clip2scene_ros.io.bag_calibration import TF_STATIC, Rig, RigCalibration
+from clip2scene_ros.io.bag_calibration import TF, TF_STATIC, Rig, RigCalibration
 from clip2scene_ros.io.bag_file import BagFile
 from clip2scene_ros.io.bag_matching import Bundle, Key, gather, match
 from clip2scene_ros.io.image import decode_compressed_message, decode_raw
@@ -38,7 +38,7 @@ class BagTopics:
     Attributes:
         points: the LiDAR's PointCloud2; empty takes the only one, ground truth and labels apart.
         cameras: image topics, raw or compressed; None takes every one that has a camera_info beside it.
-        odometry: nav_msgs/Odometry; empty takes the only one; without it vehicles are taken to stand still.
+        odometry: nav_msgs/Odometry; empty takes the only one; without it the vehicle's way is that of /tf.
         ground_truth: labelled cloud with the scan's stamp and order; used where it is there.
         tolerance_ns: an image farther than this from the scan's stamp is not taken [ns].
         calibration: camera name -> model and camera_from_lidar, instead of the bag's camera_info and transforms.
@@ -178,13 +178,13 @@ def survey(
     stamps: dict[str, list[int]] = {topic: [] for topic in (points, truth, *cameras) if topic}
     camera_of = {camera_info_topic(topic): topic for topic in cameras}
     infos = {} if rig.is_given else dict.fromkeys(camera_of, CAMERA_INFO)
-    extras = {TF_STATIC: TF_MESSAGE, odometry: ODOMETRY, **infos}
+    extras = {TF_STATIC: TF_MESSAGE, TF: TF_MESSAGE, odometry: ODOMETRY, **infos}
     extras = {topic: kind for topic, kind in extras.items() if bag.topics.get(topic, ("", 0))[0] == kind}
     for topic, msgtype, _, data in bag.raw([*stamps, *extras]):
         if topic in stamps:
             stamps[topic].append(_header_stamp(bag, topic, data))
-        elif topic == TF_STATIC:
-            rig.add_transforms(bag.decode(topic, msgtype, data))
+        elif topic in (TF_STATIC, TF):
+            rig.add_transforms(bag.decode(topic, msgtype, data), static=topic == TF_STATIC)
         elif topic == odometry:
             rig.add_odometry(bag.decode(topic, msgtype, data))
         elif camera_of[topic] not in rig.cameras:

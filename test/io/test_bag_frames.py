@@ -59,8 +59,13 @@ def jpeg(value: int) -> bytes:
     return encode_jpeg(np.full((48, 64, 3), value, dtype=np.uint8), 90)
 
 
-def write_bag(path: Path, *, tf: bool = True, odometry: bool = True, info: bool = True, sweeps: int = 8) -> Path:
-    """20 Hz scans, one camera at 10 Hz that exposes 13 ms late; gray value 10 x number of the image."""
+def write_bag(
+    path: Path, *, tf: bool = True, odometry: bool = True, info: bool = True, sweeps: int = 8, moving: str = ""
+) -> Path:
+    """20 Hz scans, one camera at 10 Hz that exposes 13 ms late; gray value 10 x number of the image.
+
+    `moving` says the way as transforms from that frame to base_link on /tf.
+    """
     with BagWriter(path) as bag:
         if tf:
             edges = [("base_link", "lidar_top", BASE_FROM_LIDAR), ("base_link", "cam_front", BASE_FROM_CAMERA)]
@@ -76,6 +81,9 @@ def write_bag(path: Path, *, tf: bool = True, odometry: bool = True, info: bool 
                 for ms in (0, 20, 40):
                     at = t + ms * MS
                     bag.write("/odom", odometry_message(world_from_base(at), at), at)
+            for ms in (0, 20, 40) if moving else ():
+                at = t + ms * MS
+                bag.write("/tf", tf_static_message([(moving, "base_link", world_from_base(at))], at), at)
             if i % 2 == 0:
                 late = t + 13 * MS
                 if info:
@@ -149,6 +157,39 @@ def test_without_odometry_the_vehicle_stands_and_a_warning_says_so(
     standing = invert(BASE_FROM_CAMERA) @ BASE_FROM_LIDAR
     np.testing.assert_allclose(frames[0].views[0].camera_from_lidar, standing, atol=1e-12)
     assert sum("stood still" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("fixed", ["odom", "map"])
+def test_without_odometry_the_way_is_that_of_tf(tmp_path: Path, caplog: pytest.LogCaptureFixture, fixed: str) -> None:
+    by_odometry = frames_of(write_bag(tmp_path / "a.mcap"))
+    with caplog.at_level(logging.WARNING):
+        by_tf = frames_of(write_bag(tmp_path / "b.mcap", odometry=False, moving=fixed))
+    assert not caplog.records
+    for theirs, mine in zip(by_odometry, by_tf, strict=True):
+        assert mine.world_from_lidar is not None
+        np.testing.assert_allclose(mine.world_from_lidar, theirs.world_from_lidar, atol=1e-9)
+        for other, view in zip(theirs.views, mine.views, strict=True):
+            np.testing.assert_allclose(view.camera_from_lidar, other.camera_from_lidar, atol=1e-9)
+
+
+def test_odometry_counts_where_there_is_tf_as_well(tmp_path: Path) -> None:
+    frame = frames_of(write_bag(tmp_path / "a.mcap", moving="map"))[2]
+    assert frame.world_from_lidar is not None
+    expected = world_from_base(frame.scan.stamp_ns) @ BASE_FROM_LIDAR
+    np.testing.assert_allclose(frame.world_from_lidar, expected, atol=1e-9)
+
+
+def test_where_tf_does_not_reach_nothing_is_guessed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_bag(tmp_path / "a.mcap", odometry=False, moving="odom")
+    with BagReader(tmp_path / "a.mcap") as source, BagWriter(tmp_path / "b.mcap") as target:
+        for topic, msgtype, stamp_ns, data in source.raw():
+            if topic != "/tf" or stamp_ns < START + 200 * MS:  # TF dies half way
+                target.write(topic, source.decode(topic, msgtype, data), stamp_ns)
+    with caplog.at_level(logging.WARNING):
+        frames = frames_of(tmp_path / "b.mcap")
+    assert [f.world_from_lidar is None for f in frames] == [False] * 6 + [True] * 2  # 100 ms on at most
+    assert [len(f.views) for f in frames] == [1] * 6 + [0] * 2
+    assert sum("does not reach" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_image_beyond_the_tolerance_is_not_taken(tmp_path: Path) -> None:
