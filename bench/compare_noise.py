@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from clip2scene_ros.compare_account import Account
-from clip2scene_ros.compare_drive import compare_drive, truth_table
-from clip2scene_ros.compare_measures import Findings, findings
-from clip2scene_ros.compare_words import compare_table, difference
+from clip2scene_ros.compare.account import Account
+from clip2scene_ros.compare.drive import compare_drive, truth_table
+from clip2scene_ros.compare.measures import Findings, findings
+from clip2scene_ros.compare.words import compare_table, difference
 from clip2scene_ros.config import ClipConfig, SegmenterConfig
 from clip2scene_ros.frame import Array
 from clip2scene_ros.io.bags import BagReader

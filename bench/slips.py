@@ -30,9 +30,9 @@ from slips_data import minute
 
 from clip2scene_ros.alignment import AXES, turned
 from clip2scene_ros.alignment_fit import FITS, SLIPPED
-from clip2scene_ros.calibration_check import check
-from clip2scene_ros.calibration_sights import gather_sights, sizes
-from clip2scene_ros.calibration_watch import CalibrationWatch
+from clip2scene_ros.calibrate.check import check
+from clip2scene_ros.calibrate.sights import gather_sights, sizes
+from clip2scene_ros.calibrate.watch import CalibrationWatch
 from clip2scene_ros.collect.recorder import fit_of
 from clip2scene_ros.collect.sets import RawSet
 from clip2scene_ros.collect.slips import Slips

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from clip2scene_ros import __version__
-from clip2scene_ros.calibrate_arguments import add_calibrate_options
+from clip2scene_ros.calibrate.arguments import add_calibrate_options
 from clip2scene_ros.collect.arguments import add_collect_options, read_collect_settings
-from clip2scene_ros.compare_arguments import add_checkpoints, add_compare_options
+from clip2scene_ros.compare.arguments import add_checkpoints, add_compare_options
 from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
-from clip2scene_ros.label_arguments import add_label_options, read_label_settings
+from clip2scene_ros.label.arguments import add_label_options, read_label_settings
 
 DEMO_SECONDS, WORLD_SECONDS, LONGEST_DRIVE_S = 8.0, 10.0, 3600.0
 WORLD_SEED = 200_000

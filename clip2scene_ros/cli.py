@@ -153,7 +153,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
 def compare(args: argparse.Namespace) -> int:
     """Tell which of two checkpoints is better on a drive."""
-    from clip2scene_ros.compare_command import compare_command
+    from clip2scene_ros.compare.command import compare_command
 
     check_folder(args.out, args.overwrite, "report.json", "report.html")
     return terminal.WORSE if compare_command(args) else terminal.OK
@@ -161,7 +161,7 @@ def compare(args: argparse.Namespace) -> int:
 
 def label(args: argparse.Namespace) -> int:
     """Label a bag by what a teacher sees in its images, and write the page by which the labels can be judged."""
-    from clip2scene_ros.label_command import label_command
+    from clip2scene_ros.label.command import label_command
 
     check_folder(args.out, args.overwrite, "labels.mcap", "report.json", "report.html")
     label_command(args)
@@ -202,7 +202,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 def calibrate(args: argparse.Namespace) -> int:
     """Check the calibration of a bag's cameras, or write a calibration file from another kind of it."""
-    from clip2scene_ros.calibrate_command import calibrate_command
+    from clip2scene_ros.calibrate.command import calibrate_command
 
     if args.check and args.out:
         check_folder(args.out, args.overwrite, "report.json", "report.html")
@@ -247,9 +247,9 @@ def pretrain(args: argparse.Namespace) -> int:
 
 def ablate(args: argparse.Namespace) -> int:
     """Train and judge the rows of the ablation."""
-    from clip2scene_training import ablation_options
+    from clip2scene_training.ablation import options
 
-    return ablation_options.main(args.rest)
+    return options.main(args.rest)
 
 
 def train_clip(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import ClipConfig, LabelerConfig
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Segmentation
 from clip2scene_ros.io.bag_reader import BagReader
-from clip2scene_ros.labelling import segmentation_of
+from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import distance_bands, mean_iou
 from clip2scene_ros.offline import SEEN_POINTS, Evaluation, Labelled, evaluate, truth_frames
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame

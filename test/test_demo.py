@@ -21,7 +21,7 @@ from clip2scene_ros.demo_teacher import Lesson
 from clip2scene_ros.errors import BadConfig, BadTeacher
 from clip2scene_ros.frame import Frame, PseudoLabels, Segmentation
 from clip2scene_ros.io.bags import BagReader
-from clip2scene_ros.labelling import segmentation_of
+from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import confusion, mean_iou
 from clip2scene_ros.offline import LABELS, Evaluation, evaluate
 from clip2scene_ros.render_sides import BIRD_PX, sides_picture

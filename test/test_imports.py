@@ -31,49 +31,14 @@ FLOORS = (
         "files",
         "words",
     )
-    + ("terminal", "arguments", "calibrate_arguments", "compare_arguments", "label_arguments")
+    + ("terminal", "arguments", "calibrate.arguments", "compare.arguments", "label.arguments")
     + ("collect.arguments", "collect.config", "collect.sets"),
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
-    + ("calibration_watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
+    + ("calibrate.watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
     ("io", "render", "render_sides", "teacher"),
-    (
-        "compare_account",
-        "compare_command",
-        "compare_drive",
-        "compare_measures",
-        "compare_page",
-        "compare_pairs",
-        "compare_pictures",
-        "compare_report",
-        "compare_words",
-    )
-    + (
-        "demo",
-        "demo_teacher",
-        "describe",
-        "offline",
-        "report",
-        "report_charts",
-        "report_page",
-        "report_style",
-        "viewer",
-        "vocabulary",
-    )
-    + ("report_alignment",)
-    + ("calibrate_command", "calibration_causes", "calibration_check", "calibration_page", "calibration_sights")
-    + (
-        "collect",
-        "label_account",
-        "label_command",
-        "label_page",
-        "label_pictures",
-        "label_report",
-        "label_verdict",
-        "labelling",
-        "shard_report",
-        "shard_sheet",
-    )
-    + ("agreement", "report_folder"),
+    ("calibrate", "collect", "compare", "label", "demo", "demo_teacher", "describe", "offline", "viewer", "vocabulary")
+    + ("report", "report_alignment", "report_charts", "report_folder", "report_page", "report_style")
+    + ("agreement", "shard_report", "shard_sheet"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")

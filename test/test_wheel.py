@@ -9,7 +9,8 @@ import pytest
 from command_line import clip2scene
 from small_street import write_clip, write_street, write_student
 
-from clip2scene_ros import compare_pictures, terminal
+from clip2scene_ros import terminal
+from clip2scene_ros.compare import pictures as compare_pictures
 from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.offline import LABELS

@@ -26,7 +26,7 @@ from clip2scene_ros.io.bag_frames import (
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.io.shards import is_shards
 from clip2scene_ros.io.stamps import cdr_stamp_ns
-from clip2scene_ros.labelling import check_bag
+from clip2scene_ros.label.labelling import check_bag
 from clip2scene_ros.offline import CLASS_SET, LABELS, ShowsProgress, silent
 from clip2scene_ros.sync_sets import ScanSet, SyncAccount
 from clip2scene_ros.synchronizer import Synchronizer

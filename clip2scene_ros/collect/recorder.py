@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from clip2scene_ros.alignment_fit import ZERO, Judgement
-from clip2scene_ros.calibration_watch import CalibrationWatch
+from clip2scene_ros.calibrate.watch import CalibrationWatch
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.collect.choice import Look, Novelty, table_of
 from clip2scene_ros.collect.config import CollectConfig
@@ -25,7 +25,7 @@ from clip2scene_ros.io.image import decode_compressed_message, decode_raw
 from clip2scene_ros.io.image_raw import bayer_red
 from clip2scene_ros.io.pointcloud import parse, unpack_labels
 from clip2scene_ros.io.shards import Provenance, ShardWriter
-from clip2scene_ros.labelling import Looking
+from clip2scene_ros.label.labelling import Looking
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.maps import ClassMap
 from clip2scene_ros.teacher.motion import points_at_stamp

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from clip2scene_ros.alignment_fit import SLIPPED, UNKNOWN
-from clip2scene_ros.calibration_watch import MOVED_M
+from clip2scene_ros.calibrate.watch import MOVED_M
 from clip2scene_ros.collect.sets import Fit, Placed, RawSet
 from clip2scene_ros.frame import NS_PER_S, Array
 

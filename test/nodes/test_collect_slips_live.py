@@ -29,7 +29,7 @@ from slipping_drive import (
 )
 from std_msgs.msg import Header
 
-from clip2scene_ros.calibration_watch import LOOKS
+from clip2scene_ros.calibrate.watch import LOOKS
 from clip2scene_ros.io.calibration import save_calibration
 from clip2scene_ros.io.pointcloud import pack_points
 from clip2scene_ros.io.shards import ShardReader

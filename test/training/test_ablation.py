@@ -18,14 +18,15 @@ from small_street import write_clip
 from clip2scene_ros.config import ClipConfig, TextConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN
-from clip2scene_training import ablation_plan, ablation_report
 from clip2scene_training import pretrain as pretraining
-from clip2scene_training.ablation import Results, RowFailed, ablate, finished
-from clip2scene_training.ablation_goals import goals, mean_miou, order
-from clip2scene_training.ablation_judge import average_precision, random_directions, seen_by_it_alone
-from clip2scene_training.ablation_plan import ROWS, Plan, WithoutCamera, read_plan
-from clip2scene_training.ablation_rows import load_rows
-from clip2scene_training.ablation_run import Found, Job, clip_of, job_of, run
+from clip2scene_training.ablation import plan as ablation_plan
+from clip2scene_training.ablation import report as ablation_report
+from clip2scene_training.ablation.ablate import Results, RowFailed, ablate, finished
+from clip2scene_training.ablation.goals import goals, mean_miou, order
+from clip2scene_training.ablation.judge import average_precision, random_directions, seen_by_it_alone
+from clip2scene_training.ablation.plan import ROWS, Plan, WithoutCamera, read_plan
+from clip2scene_training.ablation.rows import load_rows
+from clip2scene_training.ablation.run import Found, Job, clip_of, job_of, run
 from clip2scene_training.datasets.cache import save_frame
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.scoring_table import BANDS, Row, judged_frames, seen_by_a_camera

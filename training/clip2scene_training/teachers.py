@@ -18,7 +18,7 @@ from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig
 from clip2scene_ros.errors import BadConfig, BadTeacher
 from clip2scene_ros.frame import View
 from clip2scene_ros.io.bag_reader import BagReader
-from clip2scene_ros.label_command import IN_BAG
+from clip2scene_ros.label.command import IN_BAG
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.clip import Clip, load_clip
 from clip2scene_ros.teacher.external import ExternalTeacher

@@ -1,0 +1,1 @@
+"""`clip2scene compare`: which of two checkpoints is better on a drive."""

@@ -1,0 +1,1 @@
+"""`clip2scene ablate`: what each part of the method is worth."""
