@@ -7,11 +7,9 @@ Where an argument is left empty, config/collect.yaml (or the file given as `conf
 """
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessIO
-from launch.events.process import ProcessIO
 from launch_ros.actions import Node
 
+from clip2scene_ros.nodes.launching import TRUTH, Given, bag_when_ready, description, is_simulated, overridden
 from clip2scene_ros.nodes.transport import use_profile
 from clip2scene_ros.share import share_file
 
@@ -29,7 +27,7 @@ ARGUMENTS = {
     "use_sim_time": ("", "true takes the time from /clock; empty means true with a bag and false without"),
     "namespace": ("", "namespace of the node and of the cameras' topics"),
 }
-CHOICES = {"use_sim_time": ("", "true", "false", "True", "False")}
+CHOICES = {"use_sim_time": ("", *TRUTH)}
 OVERRIDES = {
     "cameras": "cameras",
     "calibration": "calibration.file",
@@ -44,25 +42,19 @@ READY = "Collecting `"
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=text, choices=CHOICES.get(name))
-        for name, (default, text) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+    return description(ARGUMENTS, CHOICES, started)
 
 
-def started(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def started(context: LaunchContext, given: Given) -> list[LaunchDescriptionEntity]:
     """Return the node, and the bag player where it was asked for."""
-    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     use_profile(context.environment)  # for the bag player: the sender decides whether large clouds arrive
-    simulated = (given["use_sim_time"] or str(bool(given["bagfile"]))).lower() == "true"
+    simulated = is_simulated(given)
     node = collect_node(given, simulated)
-    return [bag_when_ready(node, given["bagfile"]), node] if given["bagfile"] else [node]
+    return [bag_when_ready(node, given["bagfile"], READY), node] if given["bagfile"] else [node]
 
 
-def collect_node(given: dict[str, str], simulated: bool) -> Node:
+def collect_node(given: Given, simulated: bool) -> Node:
     """Return the node; it configures and activates itself."""
-    overrides = {parameter: given[name] for name, parameter in OVERRIDES.items() if given[name]}
     return Node(
         package="clip2scene_ros",
         executable="collect_node",
@@ -70,19 +62,8 @@ def collect_node(given: dict[str, str], simulated: bool) -> Node:
         namespace=given["namespace"],
         parameters=[
             given["config"] or str(share_file("config/collect.yaml")),
-            {**overrides, "use_sim_time": simulated},
+            {**overridden(given, OVERRIDES), "use_sim_time": simulated},
         ],
         remappings=[("points", given["topic"]), ("odom", given["odom"])],
         output="screen",
     )
-
-
-def bag_when_ready(node: Node, bagfile: str) -> RegisterEventHandler:
-    """Return a handler that plays the bag, once, when the node has subscribed."""
-    player = ExecuteProcess(cmd=["ros2", "bag", "play", "--clock", "100", bagfile], output="screen")
-    waiting = [player]
-
-    def ready(event: ProcessIO) -> list[LaunchDescriptionEntity] | None:
-        return [waiting.pop()] if waiting and READY in event.text.decode(errors="replace") else None
-
-    return RegisterEventHandler(OnProcessIO(target_action=node, on_stdout=ready, on_stderr=ready))

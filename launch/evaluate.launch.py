@@ -7,10 +7,11 @@ Where an argument is left empty, config/segment.yaml (or the file given as `conf
 """
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import Shutdown
 from launch.events.process import ProcessExited
 from launch_ros.actions import Node
 
+from clip2scene_ros.nodes.launching import TRUTH, Given, description, overridden
 from clip2scene_ros.share import share_file
 
 ARGUMENTS = {
@@ -25,7 +26,7 @@ ARGUMENTS = {
     "device": ("", "auto, cpu, cuda or cuda:1"),
     "namespace": ("evaluate", "namespace of both nodes, so that no LiDAR that runs is heard"),
 }
-CHOICES = {"overwrite": ("true", "false", "True", "False")}
+CHOICES = {"overwrite": TRUTH}
 OVERRIDES = {"checkpoint": "segmenter.checkpoint", "class_set": "segmenter.class_set", "device": "segmenter.device"}
 REPORT_S = "60"
 """After Ctrl-C the evaluation writes the report of what there was; `ros2 launch` would end it after five seconds."""
@@ -33,34 +34,28 @@ REPORT_S = "60"
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=text, choices=CHOICES.get(name))
-        for name, (default, text) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+    return description(ARGUMENTS, CHOICES, started)
 
 
-def started(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def started(context: LaunchContext, given: Given) -> list[LaunchDescriptionEntity]:
     """Return the live node and the one that evaluates it; when either ends, both do."""
-    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     return [segment_node(given), evaluate_node(given)]
 
 
-def segment_node(given: dict[str, str]) -> Node:
+def segment_node(given: Given) -> Node:
     """Return the live node."""
-    overrides = {parameter: given[name] for name, parameter in OVERRIDES.items() if given[name]}
     return Node(
         package="clip2scene_ros",
         executable="segment_node",
         name="clip2scene_segment",
         namespace=given["namespace"],
-        parameters=[given["config"] or str(share_file("config/segment.yaml")), overrides],
+        parameters=[given["config"] or str(share_file("config/segment.yaml")), overridden(given, OVERRIDES)],
         output="screen",
         on_exit=Shutdown(reason="segment_node has ended"),
     )
 
 
-def evaluate_node(given: dict[str, str]) -> Node:
+def evaluate_node(given: Given) -> Node:
     """Return the node that plays the bag."""
     texts = {name: given[name] for name in ("bagfile", "topic", "out")}
     return Node(

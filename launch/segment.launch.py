@@ -7,11 +7,9 @@ Where an argument is left empty, config/segment.yaml (or the file given as `conf
 """
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction, RegisterEventHandler
-from launch.event_handlers import OnProcessIO
-from launch.events.process import ProcessIO
 from launch_ros.actions import Node
 
+from clip2scene_ros.nodes.launching import TRUTH, Given, bag_when_ready, description, is_simulated, overridden
 from clip2scene_ros.nodes.transport import use_profile
 from clip2scene_ros.share import share_file
 
@@ -27,7 +25,6 @@ ARGUMENTS = {
     "use_sim_time": ("", "true takes the time from /clock; empty means true with a bag and false without"),
     "namespace": ("", "namespace of the node"),
 }
-TRUTH = ("true", "false", "True", "False")
 CHOICES = {"rviz": TRUTH, "use_sim_time": ("", *TRUTH)}
 OVERRIDES = {"checkpoint": "segmenter.checkpoint", "class_set": "segmenter.class_set", "device": "segmenter.device"}
 READY = "Labelling `"
@@ -36,30 +33,24 @@ READY = "Labelling `"
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and what they start."""
-    declared = [
-        DeclareLaunchArgument(name, default_value=default, description=text, choices=CHOICES.get(name))
-        for name, (default, text) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*declared, OpaqueFunction(function=started)])
+    return description(ARGUMENTS, CHOICES, started)
 
 
-def started(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def started(context: LaunchContext, given: Given) -> list[LaunchDescriptionEntity]:
     """Return the node, and the bag player and RViz where they were asked for."""
-    given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     use_profile(context.environment)  # for the bag player: the sender decides whether large clouds arrive
-    simulated = (given["use_sim_time"] or str(bool(given["bagfile"]))).lower() == "true"
+    simulated = is_simulated(given)
     node = segment_node(given, simulated)
     actions: list[LaunchDescriptionEntity] = [node]
     if given["bagfile"]:
-        actions.insert(0, bag_when_ready(node, given["bagfile"]))
+        actions.insert(0, bag_when_ready(node, given["bagfile"], READY))
     if given["rviz"].lower() == "true":
         actions.append(rviz(given, simulated))
     return actions
 
 
-def segment_node(given: dict[str, str], simulated: bool) -> Node:
+def segment_node(given: Given, simulated: bool) -> Node:
     """Return the node; it configures and activates itself."""
-    overrides = {parameter: given[name] for name, parameter in OVERRIDES.items() if given[name]}
     return Node(
         package="clip2scene_ros",
         executable="segment_node",
@@ -67,25 +58,14 @@ def segment_node(given: dict[str, str], simulated: bool) -> Node:
         namespace=given["namespace"],
         parameters=[
             given["config"] or str(share_file("config/segment.yaml")),
-            {**overrides, "use_sim_time": simulated},
+            {**overridden(given, OVERRIDES), "use_sim_time": simulated},
         ],
         remappings=[("points", given["topic"])],
         output="screen",
     )
 
 
-def bag_when_ready(node: Node, bagfile: str) -> RegisterEventHandler:
-    """Return a handler that plays the bag, once, when the node has subscribed."""
-    player = ExecuteProcess(cmd=["ros2", "bag", "play", "--clock", "100", bagfile], output="screen")
-    waiting = [player]
-
-    def ready(event: ProcessIO) -> list[LaunchDescriptionEntity] | None:
-        return [waiting.pop()] if waiting and READY in event.text.decode(errors="replace") else None
-
-    return RegisterEventHandler(OnProcessIO(target_action=node, on_stdout=ready, on_stderr=ready))
-
-
-def rviz(given: dict[str, str], simulated: bool) -> Node:
+def rviz(given: Given, simulated: bool) -> Node:
     """Return RViz with the labelled cloud beside the raw one."""
     prefix = f"/{given['namespace'].strip('/')}" if given["namespace"].strip("/") else ""
     fixed_frame = ["--fixed-frame", given["frame"]] if given["frame"] else []
