@@ -20,8 +20,6 @@ from clip2scene_ros.report_folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
-    from clip2scene_ros.classes import ClassSet
-    from clip2scene_ros.demo_teacher import Lesson
     from clip2scene_ros.offline import Evaluation
     from clip2scene_ros.student.segmenter import Segmenter
 
@@ -39,6 +37,7 @@ def demo(args: argparse.Namespace) -> int:
     """Write a drive, play it into the live node over DDS, have CLIP label some of it, score and picture all labels."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # the demo is no other computer's business
     from clip2scene_ros.demo import STUDENT, DemoFolder, StageClock, labelled_frames, score
+    from clip2scene_ros.demo_teacher import try_to_teach
     from clip2scene_ros.nodes.replay import play_and_record, start_node
     from clip2scene_ros.report import headline, table, write_report
     from clip2scene_ros.report_page import write_page
@@ -63,7 +62,7 @@ def demo(args: argparse.Namespace) -> int:
             )
         note(f"{played.labelled} of {played.sent} clouds labelled by the node, over DDS")
     with clock.stage("teacher") as note:
-        lesson, why_not = _lesson(folder.drive, class_set)
+        lesson, why_not = try_to_teach(folder.drive, class_set)
         note(why_not if lesson is None else f"{len(lesson.kept)} scans labelled by CLIP from their images")
     with clock.stage("score") as note:
         source = {"drive": made_by, "config": args.segmenter, "notice": notice, "command": args.command_line}
@@ -75,7 +74,7 @@ def demo(args: argparse.Namespace) -> int:
         if lesson is None:
             _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}; {notice}.")
         else:
-            _draw_sides(folder.picture, lesson, f"{headline(report)}; {verdict}\nStudent: {notice}.\n{lesson.notice}.")
+            lesson.draw(folder.picture, f"{headline(report)}; {verdict}\nStudent: {notice}.\n{lesson.notice}.")
         write_page(folder.page, report, {"The scan with most classes": folder.picture})
         note("the scan with most classes")
     clock.total()
@@ -319,28 +318,6 @@ def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
     if evaluation.example is not None:
         frame, segmentation = evaluation.example
         save_png(path, summary_picture(frame, segmentation, evaluation.class_set, title, footer))
-
-
-def _lesson(drive: Path, class_set: ClassSet) -> tuple[Lesson | None, str]:
-    """Return what the shipped CLIP says of a drive, or why it says nothing."""
-    from clip2scene_ros.demo_teacher import teach
-    from clip2scene_ros.errors import BadTeacher
-
-    try:
-        return teach(drive, class_set), ""
-    except BadTeacher as error:
-        return None, f"none: {error}"
-
-
-def _draw_sides(path: Path, lesson: Lesson, footer: str) -> None:
-    """Draw the scan that shows most of those that the teacher has labelled, as teacher, student and truth see it."""
-    from clip2scene_ros.render import save_png
-    from clip2scene_ros.render_sides import sides_picture
-
-    if lesson.example is not None and (labels := lesson.example[0].labels) is not None:
-        frame, student, teacher = lesson.example
-        sides = {"teacher": teacher.class_id, "student": student.class_id, "ground truth": labels}
-        save_png(path, sides_picture(frame, sides, lesson.class_set, "clip2scene demo", footer))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

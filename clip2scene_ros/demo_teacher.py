@@ -12,11 +12,14 @@ import numpy as np
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import ClipConfig, LabelerConfig
+from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Segmentation
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import distance_bands, mean_iou
 from clip2scene_ros.offline import SEEN_POINTS, Evaluation, Labelled, evaluate, truth_frames
+from clip2scene_ros.render import save_png
+from clip2scene_ros.render_sides import sides_picture
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.teachers import TINY, ClipTeacher
 
@@ -79,6 +82,21 @@ class Lesson:
             f"{_text(worth)}, the student {_text(mine)}\n"
             f"mIoU on the {others:,} points there that it does not label: the student {_text(there)}"
         )
+
+    def draw(self, path: Path, footer: str) -> None:
+        """Draw the scan with most classes of those that the teacher has labelled: teacher, student and truth."""
+        if self.example is not None and (labels := self.example[0].labels) is not None:
+            frame, student, teacher = self.example
+            sides = {"teacher": teacher.class_id, "student": student.class_id, "ground truth": labels}
+            save_png(path, sides_picture(frame, sides, self.class_set, "clip2scene demo", footer))
+
+
+def try_to_teach(drive: Path, class_set: ClassSet) -> tuple[Lesson | None, str]:
+    """Return what `teach` does, or None and why CLIP says nothing of the drive."""
+    try:
+        return teach(drive, class_set), ""
+    except BadTeacher as error:
+        return None, f"none: {error}"
 
 
 def teach(drive: Path, class_set: ClassSet, every: int = EVERY) -> Lesson:
