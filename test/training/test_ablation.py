@@ -18,12 +18,13 @@ from small_street import write_clip
 from clip2scene_ros.config import ClipConfig, TextConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_training import pretrain as pretraining
 from clip2scene_training.ablation import plan as ablation_plan
 from clip2scene_training.ablation import report as ablation_report
 from clip2scene_training.ablation.ablate import Results, RowFailed, ablate, finished
 from clip2scene_training.ablation.goals import goals, mean_miou, order
-from clip2scene_training.ablation.judge import average_precision, random_directions, seen_by_it_alone
+from clip2scene_training.ablation.judge import asked_for, average_precision, random_directions, seen_by_it_alone
 from clip2scene_training.ablation.plan import ROWS, Plan, WithoutCamera, read_plan
 from clip2scene_training.ablation.rows import load_rows
 from clip2scene_training.ablation.run import Found, Job, clip_of, job_of, run
@@ -155,6 +156,22 @@ def test_every_kind_of_row_learns_and_the_report_has_what_they_found(plan, tmp_p
     kept = Found.read(job_of(tmp_path, "paper", 0).result("val")) if plan.save(tmp_path) is None else None
     assert kept is not None
     assert np.array_equal(kept.row.matrix(), results.found["paper"][0].row.matrix())
+
+
+def test_what_is_out_of_range_is_asked_for_last(plan, tmp_path):
+    rows = load_rows(rows_file(tmp_path))
+    job = Job(tmp_path, replace(plan, samples=4), rows, rows.rows["paper"], 0)
+    run(job, "val")
+    dim, car = load_checkpoint(job.student)[1].network.embedding_dim, 1
+    vectors = torch.nn.functional.normalize(torch.randn(3, dim, generator=torch.Generator().manual_seed(0)))
+    far = []
+    for judged in plan.judged("val"):
+        points = judged.frame.scan.points.copy()
+        points[judged.frame.labels == car] *= 1000
+        far.append(replace(judged, frame=replace(judged.frame, scan=replace(judged.frame.scan, points=points))))
+    found = asked_for(job.student, far, vectors, {"car": car}, (0.5, 80.0))["car"]
+    assert 0 < found["chance"] < 1
+    assert found["average_precision"] == pytest.approx(found["chance"])  # all of them after all others, together
 
 
 def world_of_one_street(cache):

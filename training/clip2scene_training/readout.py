@@ -128,7 +128,7 @@ def read_out(
 def embedded(
     network: nn.Module, scan: Scan, config: NetworkConfig, ranges: tuple[float, float]
 ) -> tuple[Tensor, Array]:
-    """Return the (K, D) embeddings of the K points in range, as the segmenter has them, and (N,) bool which these are.
+    """Return the (K, D) embeddings of the K points in range, as the segmenter has them, and (K,) their numbers.
 
     Args:
         network: in evaluation mode, on the CPU.

@@ -90,7 +90,7 @@ def asked_for(
     for judged in frames:
         features, kept = embedded(network, judged.frame.scan, card.network, ranges)
         logits = text_logits(features, vectors, card.normalize, card.temperature)
-        every = np.full((len(kept), len(places)), -np.inf, np.float32)
+        every = np.full((len(judged.frame.scan), len(places)), -np.inf, np.float32)
         every[kept] = logits.log_softmax(1)[:, list(places.values())].numpy()
         scores.append(every)
         truths.append(np.asarray(judged.frame.labels))
@@ -108,13 +108,14 @@ def average_precision(scores: Array, right: Array) -> float | None:
     """Return the mean precision at the right points, best score first; equals come together; None without any.
 
     Args:
-        scores: (N,) float, no NaN.
+        scores: (N,) float, no NaN; -inf comes last.
         right: (N,) bool.
     """
     if not right.any():
         return None
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # of each run of equals
+    ordered = scores[order]
+    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(order) - 1)  # of each run of equals
     found = np.cumsum(right[order])[last]
     gained = np.diff(found, prepend=0) / right.sum()
     return float((gained * found / (last + 1)).sum())
