@@ -397,6 +397,21 @@ def test_best_has_to_be_above_each_teacher(mine, verdict):
     assert said["best is above its teacher's labels where these are worth about 50"] == "not measured"
 
 
+def test_inversions_are_told_by_the_row_that_is_above(plan, tmp_path):
+    report = ablation_report.build(Results(), load_rows(rows_file(tmp_path)), plan, "val", "the command")
+    report["order"] = {
+        "tau": -0.5,
+        "rows": ["a", "b", "c"],
+        "inversions": [["a", "b", 0.05], ["c", "b", 0.2], ["a", "c", 0.01]],
+    }
+    first, *lines = ablation_report.sentences(report)[:3]
+    assert first.startswith("Kendall's tau of 3 rows against the paper's Table 3: -0.50")
+    assert lines == [
+        "Inversions: a, in the paper below, is here above b by 5.0, c by 1.0.",
+        "Inversions: c, in the paper below, is here above b by 20.0.",
+    ]
+
+
 def test_a_report_of_nothing_is_one():
     rows = load_rows()
     report = ablation_report.build(Results(), rows, Plan(1, 0, 0, 1, "tiny", 1, "", ""), "val", "the command")

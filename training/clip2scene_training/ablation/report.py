@@ -30,7 +30,10 @@ PLACES = (*SIGHTS, ALL)
 CLOSE = 0.02
 """Rows of one seed that are nearer to `paper` than this need three: seeds differ by as much."""
 Report = dict[str, Any]
-STYLE = "h1.words { font-size: 30px; } .bad { color: var(--line-1); } .good { color: var(--line-2); }"
+STYLE = (
+    "h1.words { font-size: 30px; } .bad { color: var(--line-1); } .good { color: var(--line-2); } "
+    ".grid td:first-child { white-space: nowrap; }"
+)
 
 
 def build(results: Results, rows: Rows, plan: Plan, split: str, command: str) -> Report:
@@ -164,9 +167,12 @@ def sentences(report: Report) -> list[str]:
             f"Kendall's tau of {len(found['rows'])} rows against the paper's Table 3: {found['tau']:+.2f} "
             "(differences inside their intervals are ties)."
         )
+    above: dict[str, list[str]] = {}
+    for better, worse, difference in found["inversions"]:
+        above.setdefault(better, []).append(f"{worse} by {100 * difference:.1f}")
     lines += [
-        f"Inversion: {better} is above {worse} by {100 * difference:.1f} here, in the paper below."
-        for better, worse, difference in found["inversions"]
+        f"Inversions: {better}, in the paper below, is here above {', '.join(those)}."
+        for better, those in above.items()
     ]
     lines += [f"Row {name} failed, {why}" for name, why in report["failed"].items()]
     single = [
