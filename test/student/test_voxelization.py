@@ -33,7 +33,7 @@ def assert_equal_to_dictionary(points: np.ndarray, size: float) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(*[st.floats(-1e5, 1e5, width=32)] * 3), max_size=30),
+    st.lists(st.tuples(*[st.floats(-3e4, 3e4, width=32)] * 3), max_size=30),
     st.sampled_from([0.05, 0.1, 0.2, 1.0]),
 )
 def test_equals_a_dictionary_of_cells(points: list[tuple[float, ...]], size: float) -> None:
