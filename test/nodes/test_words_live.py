@@ -231,6 +231,7 @@ class Operator:
         self._getter = node.create_client(GetParameters, f"{PREFIX}/get_parameters")
         assert self._setter.wait_for_service(WAIT_S)
         assert self._getter.wait_for_service(WAIT_S)
+        until(lambda: listener.class_sets, "the first class set")  # the next one takes its place
 
     def _colour(self, message: PointCloud2) -> None:
         self.coloured[message.header.stamp.sec] = message
@@ -243,12 +244,15 @@ class Operator:
         until(lambda: len(self.listener.labels) == k, f"labels of scan {k}")
 
     def put(self, words: str) -> tuple[bool, str]:
-        """Set the list while clouds flow."""
+        """Set the list while clouds flow; a list that is taken has been heard."""
+        heard = len(self.listener.class_sets)
         parameter = Parameter("segmenter.class_set", value=words).to_parameter_msg()
         future = self._setter.call_async(SetParameters.Request(parameters=[parameter]))
         while not future.done():
             self.label_one()
         (result,) = future.result().results
+        if result.successful:
+            until(lambda: len(self.listener.class_sets) > heard, "the class set")
         return result.successful, result.reason
 
     def value(self) -> str:
