@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,20 @@ class TransformTree:
         """
         where = f"transform {frame_name(parent)} -> {frame_name(child)}"
         self.add(parent, child, pose_from_quaternion(xyz, xyzw, where))
+
+    def add_stamped(self, stamped: Any, stamp_ns: int | None) -> None:  # noqa: ANN401 - rclpy's or rosbags' message
+        """Take in a geometry_msgs/TransformStamped: of /tf at its stamp, of /tf_static (None) for ever.
+
+        Raises:
+            BadCalibration: as `add_quaternion`.
+        """
+        parent, child = stamped.header.frame_id, stamped.child_frame_id
+        move, turn = stamped.transform.translation, stamped.transform.rotation
+        xyz, xyzw = (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
+        if stamp_ns is None:
+            self.add_quaternion(parent, child, xyz, xyzw)
+        else:
+            self.add_at(stamp_ns, parent, child, pose_from_quaternion(xyz, xyzw, f"transform {parent} -> {child}"))
 
     @property
     def frames(self) -> list[str]:

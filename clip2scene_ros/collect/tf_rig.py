@@ -16,7 +16,7 @@ from clip2scene_ros.collect.rig import RigCondition, Way, around
 from clip2scene_ros.collect.sets import Placed, RawImage, RawSet
 from clip2scene_ros.errors import BadCalibration, BadCloud
 from clip2scene_ros.frame import Array, CameraModel
-from clip2scene_ros.geometry import invert, pose_from_quaternion
+from clip2scene_ros.geometry import invert
 from clip2scene_ros.io.bag_messages import typestore
 from clip2scene_ros.io.calibration import camera_from_info
 from clip2scene_ros.io.stamps import HEAD_BYTES, cdr_frame_id, stamp_of
@@ -68,15 +68,8 @@ class TfRig:
     def add_transforms(self, message: Any, *, static: bool) -> None:  # noqa: ANN401 - tf2_msgs/TFMessage
         """Take in what /tf_static or /tf says; a transform that is none (NaN, no rotation) is left out."""
         for stamped in message.transforms:
-            parent, child = stamped.header.frame_id, stamped.child_frame_id
-            move, turn = stamped.transform.translation, stamped.transform.rotation
-            xyz, xyzw = (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
             try:
-                if static:
-                    self._tree.add_quaternion(parent, child, xyz, xyzw)
-                else:
-                    pose = pose_from_quaternion(xyz, xyzw, f"transform {parent} -> {child}")
-                    self._tree.add_at(stamp_of(stamped), parent, child, pose)
+                self._tree.add_stamped(stamped, None if static else stamp_of(stamped))
             except BadCalibration as error:
                 self._refuse("transform", error)
 

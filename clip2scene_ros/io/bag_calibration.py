@@ -52,14 +52,8 @@ class RigCalibration:
         """Take in what /tf_static or /tf says; a transform that is none (NaN, zero quaternion) is left out, logged."""
         for stamped in message.transforms:
             parent, child = frame_name(stamped.header.frame_id), frame_name(stamped.child_frame_id)
-            move, turn = stamped.transform.translation, stamped.transform.rotation
-            xyz, xyzw = (move.x, move.y, move.z), (turn.x, turn.y, turn.z, turn.w)
             try:
-                if static:
-                    self._tree.add_quaternion(parent, child, xyz, xyzw)
-                else:
-                    pose = pose_from_quaternion(xyz, xyzw, f"transform {parent} -> {child}")
-                    self._tree.add_at(stamp_of(stamped), parent, child, pose)
+                self._tree.add_stamped(stamped, None if static else stamp_of(stamped))
             except BadCalibration as error:
                 self.warn_once(f"Transform {parent} -> {child} is left out: {error}")
 
