@@ -1,13 +1,36 @@
-"""What tests of `clip2scene compare` share."""
+"""What tests of `clip2scene compare` and `label` share."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from clip2scene_ros.io.bags import BagReader, BagWriter
+
+VOID_TAGS = {"meta", "img", "line", "polyline"}
+
+
+class Tags(HTMLParser):
+    """Notes tags that are open, and all that were met."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.met: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.met.append(tag)
+        if tag not in VOID_TAGS:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: object) -> None:
+        self.met.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
 
 def report_of(folder: Path) -> dict[str, Any]:

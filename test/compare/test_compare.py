@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import clip2scene
-from comparisons import report_of, without
+from comparisons import Tags, report_of, without
 
 from clip2scene_ros import terminal
 from clip2scene_ros.compare import pictures as compare_pictures
@@ -23,7 +22,6 @@ from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 from clip2scene_ros.teacher.openclip import open_clip
 
 TRUTH = "/ground_truth/points"
-VOID_TAGS = {"meta", "img", "line", "polyline"}
 
 
 @pytest.fixture(scope="module")
@@ -212,26 +210,6 @@ def test_without_ground_truth_the_teacher_decides(drive: Path, worse: Path, clip
 
 
 # ---- page
-
-
-class Tags(HTMLParser):
-    """Notes tags that are open, and all that were met."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.met: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.met.append(tag)
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self.met.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
 
 
 def test_the_page_has_every_part_and_asks_nothing_of_the_network(judged: tuple[Any, Path]) -> None:

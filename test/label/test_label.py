@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from command_line import clip2scene
+from comparisons import Tags, one_line_error
 from small_street import START_NS, STEP_NS, scan_and_labels, write_clip, write_street
 
 from clip2scene_ros import arguments
@@ -35,7 +34,6 @@ from clip2scene_ros.teacher.openclip import open_clip
 IMAGE_TOPIC, INFO_TOPIC = "/cam_front/image/compressed", "/cam_front/camera_info"
 WORDS = "road, street; car, van; person"
 WORLD = load_class_set("world")
-VOID_TAGS = {"meta", "img"}
 
 
 @pytest.fixture(scope="module")
@@ -196,26 +194,6 @@ def test_the_same_bag_gives_the_same_report(
 # ---- page
 
 
-class Tags(HTMLParser):
-    """Notes tags that are open, and all that were met."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.met: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        self.met.append(tag)
-        if tag not in VOID_TAGS:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: object) -> None:
-        self.met.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def test_the_page_has_every_part_and_asks_nothing_of_the_network(labelled: tuple[Path, str]) -> None:
     page, report = (labelled[0] / "report.html").read_text(), report_of(labelled[0])
     for part in (
@@ -286,15 +264,6 @@ def test_every_setting_is_an_option_and_dense_ones_are_kept_apart() -> None:
         args = arguments.parse(["label", "a", "--out", "b", f"--{name.replace('_', '-')}", str(other)])
         given = dict((n, v) for n, v, _ in settings_of(args.label))[name]
         assert given == (False if other == "no" else other)
-
-
-def one_line_error(run: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert run.returncode == 1, run.stderr
-    last = run.stderr.splitlines()[-1]
-    assert "error: " in last
-    for word in words:
-        assert word in last
-    assert "Traceback" not in run.stderr
 
 
 def test_outputs_are_never_replaced_unasked(street: Path, truth: Path, tmp_path: Path) -> None:
