@@ -42,6 +42,9 @@ EPOCH_NS = 1_700_000_000 * 10**9
 """Stamps are this plus the monotonic clock, which has no jumps and is the same in all processes."""
 LIDAR_HZ, IMAGE_HZ = 10.0, 12.0
 HEARD_S = 180.0
+BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+"""For who counts what arrives: nothing is lost, however busy the machine."""
 SETTLE_S = 1.0
 """From knowing a subscriber until sending: the subscriber has to know us, too."""
 
@@ -94,9 +97,8 @@ class Stream:
         return True
 
 
-def make_streams(node: Node, folder: Path, dead_s: tuple[float, float]) -> list[Stream]:
+def make_streams(node: Node, folder: Path, dead_s: tuple[float, float], qos: QoSProfile) -> list[Stream]:
     """Return the LiDAR and the cameras, staggered over a period; the last camera dies."""
-    qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
     clouds = [bytearray(path.read_bytes()) for path in sorted(folder.glob("points_*.cdr"))]
     cameras = sorted(path for path in folder.glob("*.cdr") if not path.name.startswith("points_"))
     streams = [Stream("points", node.create_publisher(PointCloud2, "points", qos), clouds, 1 / LIDAR_HZ, 0.0)]
@@ -147,6 +149,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--camera-dies", type=float, default=0.0, help="when the last camera falls silent [s]")
     parser.add_argument("--returns", type=float, default=0.0, help="when it is back [s]")
+    parser.add_argument("--reliable", action="store_true", help="send until received, where subscribers ask for it")
     parser.add_argument("--heard", default="", help="wait for subscribers of topics that begin so; empty: of all")
     args = parser.parse_args()
     asked: list[int] = []
@@ -155,7 +158,8 @@ def main() -> int:
     rclpy.init(args=[], signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     signal.signal(signal.SIGINT, lambda number, frame: asked.append(number))
     node = Node("sensors", namespace=args.namespace)
-    streams = make_streams(node, args.folder, (args.camera_dies, args.returns))
+    dead_s = (args.camera_dies, args.returns)
+    streams = make_streams(node, args.folder, dead_s, RELIABLE if args.reliable else BEST_EFFORT)
     if not wait_until_heard(streams, args.heard, lambda: bool(asked)):
         print(f"nobody subscribes to all topics within {HEARD_S:.0f} s", file=sys.stderr)
         return 1
