@@ -1,10 +1,12 @@
 """Is segmentation disturbed when frames are collected beside it?
 
 `segment_node` labels clouds at half its maximal rate, which is measured first. `collect_node` runs beside it with six
-JPEG cameras at 12 Hz and odometry at 20 Hz, the watch on the calibration being on, in blocks that alternate between
-active and inactive, so that what else the machine does falls on both. In every third block it is inactive, and a
-process of its teacher's niceness multiplies matrices instead: what any work on the other core costs, through caches and
-clocks. A second part does the same at 5 Hz and counts missed deadlines: labels later than the next scan.
+JPEG cameras at 12 Hz, which a process of their own sends all the time, and odometry at 20 Hz, the watch on the
+calibration being on, in blocks that alternate between active and inactive, so that what else the machine does falls on
+both. In every third block it is inactive, and a process of its teacher's niceness multiplies matrices instead: what any
+work on the other core costs, through caches and clocks. A second part does the same at 5 Hz and counts missed
+deadlines: labels later than the next scan. Pictures and clouds are of one place in the synthetic world, again and
+again: the vehicle stands.
 
     python bench/collect.py --blocks 6 --block-s 30
     python bench/collect.py --blocks 2 --block-s 5 --points 5000 --cameras 2 --json collect.json
@@ -25,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,54 +40,38 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from live import make_scans, serialise
 from nav_msgs.msg import Odometry
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import serialize_message
-from sensor_msgs.msg import CompressedImage
+from rclpy.qos import QoSProfile
 from std_msgs.msg import Header
+from vehicle_sensors import EPOCH_NS, IMAGE_HZ, photograph, stamp_now, write_messages
 
-from clip2scene_ros.frame import CameraModel
-from clip2scene_ros.io.calibration import save_calibration
-from clip2scene_ros.io.image import encode_jpeg
-from clip2scene_ros.io.stamps import HEAD_BYTES
 from clip2scene_ros.latency import percentiles
-from clip2scene_ros.nodes.conversions import byte_array
 from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import RunningNode, ros_arguments, start_node
 
 NAMESPACE = f"bench_{os.getpid()}"
-IMAGE_HZ, ODOMETRY_HZ, SPEED_M_S = 12.0, 20.0, 10.0
-START_S = 1_700_000_000
+ODOMETRY_HZ = 20.0
+PLACE = 2
+"""Frames that clouds are of: near the pictures, or the watch would take every camera for slipped."""
 READY_S = 180.0
 GOAL = 1.2
 OFF, ON, BUSY = "off", "on", "busy"
 BUSY_WORK = "import torch; torch.set_num_threads(1); a = torch.rand(768, 768)\nwhile True: a @ a"
-WIDTH, HEIGHT = 1600, 900
-CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
 class Rig:
-    """Sends clouds and images by one clock, in the peer's process; hears the collector.
+    """Sends clouds and odometry by the cameras' clock, in the peer's process; hears the collector.
 
     Args:
         peer: sends clouds and times labels.
         clouds: serialised.
-        cameras: their names.
     """
 
-    def __init__(self, peer: Peer, clouds: list[bytearray], cameras: list[str]) -> None:
+    def __init__(self, peer: Peer, clouds: list[bytearray]) -> None:
         self._peer, self._clouds = peer, clouds
-        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-        self._images = [peer.node.create_publisher(CompressedImage, f"{c}/image/compressed", qos) for c in cameras]
-        rng = np.random.default_rng(0)
-        noise = np.kron(rng.integers(0, 255, (HEIGHT // 10, WIDTH // 10, 3), dtype=np.uint8), np.ones((10, 10, 1)))
-        jpeg = byte_array(encode_jpeg(noise.astype(np.uint8), 90))
-        self.image_bytes = len(jpeg)
-        self._image = bytearray(serialize_message(CompressedImage(header=Header(), format="jpeg", data=jpeg)))
         self.report: dict[str, str] = {}
         peer.node.create_subscription(DiagnosticArray, "/diagnostics", self._hear, 10)
         self._way = peer.node.create_publisher(Odometry, "odom", QoSProfile(depth=50))
         self._change = peer.node.create_client(ChangeState, "clip2scene_collect/change_state")
-        self._sent = 0
 
     def _hear(self, message: DiagnosticArray) -> None:
         (status,) = message.status
@@ -104,46 +91,36 @@ class Rig:
         """Send for a while; return times from sending to labels [ms], labels later than the next scan, scans sent."""
         self._peer.labels.clear()
         self._peer.sent_ns.clear()
-        scans, images = int(seconds * rate_hz), int(seconds * IMAGE_HZ)
-        poses = int(seconds * ODOMETRY_HZ)
-        events = [(i / rate_hz, 0) for i in range(scans)] + [(i / IMAGE_HZ, 1) for i in range(images)]
-        events = sorted(events + [(i / ODOMETRY_HZ, 2) for i in range(poses)])
-        began_s, base_ns = time.monotonic(), START_S * 10**9 + self._sent * 10**9
-        for at_s, kind in events:
+        scans, poses = int(seconds * rate_hz), int(seconds * ODOMETRY_HZ)
+        events = sorted([(i / rate_hz, i) for i in range(scans)] + [(i / ODOMETRY_HZ, -1) for i in range(poses)])
+        began_s = time.monotonic()
+        for at_s, number in events:
             time.sleep(max(0.0, began_s + at_s - time.monotonic()))
-            stamp_ns = base_ns + round(at_s * 1e9)
-            if kind == 2:
-                self._way.publish(pose_at(stamp_ns))
-            elif kind:
-                for publisher in self._images:
-                    publisher.publish(bytes(stamped(self._image, stamp_ns)))
+            if number < 0:
+                self._way.publish(pose_now())
             else:
-                cloud = self._clouds[int(at_s * rate_hz) % len(self._clouds)]
-                self._peer.send(bytes(stamped(cloud, stamp_ns)))
-        self._sent += int(seconds) + 10
+                cloud = self._clouds[number % len(self._clouds)]
+                stamp_now(cloud)
+                self._peer.send(bytes(cloud))
         wait_quietly(lambda: len(self._peer.labels) >= scans, 2.0)
         took_ms = self._peer.latencies_ms()
         return took_ms, scans - sum(ms <= 1000 / rate_hz for ms in took_ms), scans
+
+    def calibration(self) -> dict[str, str]:
+        """Return what the watch says of each camera: one that it leaves out costs nothing."""
+        end = ".calibration"
+        return {key.removesuffix(end): value for key, value in self.report.items() if key.endswith(end)}
 
     def frames_kept(self) -> tuple[int, float]:
         """Return frames kept in this activation and the megabytes of their messages."""
         return int(self.report.get("kept", 0)), float(self.report.get("kept_mb", 0))
 
 
-def stamped(data: bytearray, stamp_ns: int) -> bytearray:
-    """Write a header's stamp into a serialised message."""
-    seconds, nanoseconds = divmod(stamp_ns, 10**9)
-    data[4:HEAD_BYTES] = seconds.to_bytes(4, "little") + nanoseconds.to_bytes(4, "little")
-    return data
-
-
-def pose_at(stamp_ns: int) -> Odometry:
-    """Return where a vehicle is that drives straight ahead."""
-    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+def pose_now() -> Odometry:
+    """Return where a vehicle is that stands still."""
+    seconds, nanoseconds = divmod(EPOCH_NS + time.monotonic_ns(), 10**9)
     header = Header(stamp=Time(sec=seconds, nanosec=nanoseconds), frame_id="odom")
-    message = Odometry(header=header, child_frame_id="base_link")
-    message.pose.pose.position.x = SPEED_M_S * (stamp_ns / 1e9 - START_S)
-    return message
+    return Odometry(header=header, child_frame_id="base_link")
 
 
 def wait_quietly(condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -164,8 +141,6 @@ def wait(condition: Callable[[], bool], what: str) -> None:
 
 def start_collector(args: argparse.Namespace, folder: Path, cameras: list[str]) -> RunningNode:
     """Start collect_node, which stays inactive after its first activation."""
-    camera = CameraModel(WIDTH, HEIGHT, np.array([[1000.0, 0, WIDTH / 2], [0, 1000.0, HEIGHT / 2], [0, 0, 1]]))
-    save_calibration(folder / "rig.yaml", dict.fromkeys(cameras, (camera, CAMERA_FROM_LIDAR)))
     rig = yaml.safe_load((folder / "rig.yaml").read_text(encoding="utf-8"))
     rig["lidar"]["base_from_lidar"] = np.eye(4).tolist()
     (folder / "rig.yaml").write_text(yaml.safe_dump(rig), encoding="utf-8")
@@ -198,7 +173,7 @@ def maximal_rate(rig: Rig, seconds: float) -> float:
 def alternate(rig: Rig, blocks: int, block_s: float, rate_hz: float, nice: int) -> dict[str, Any]:
     """Return the figures of blocks with collecting off, on, and off beside a busy process, in turn."""
     found: dict[str, list[tuple[list[float], int, int]]] = {OFF: [], ON: [], BUSY: []}
-    kept, kept_mb = 0, 0.0
+    kept, kept_mb, calibration = 0, 0.0, {}
     for state in list(found) * blocks:
         rig.collect(state == ON)
         with busy(nice) if state == BUSY else contextlib.nullcontext():
@@ -206,7 +181,7 @@ def alternate(rig: Rig, blocks: int, block_s: float, rate_hz: float, nice: int) 
         if state == ON:
             wait_quietly(lambda: False, 0.5)  # the next report
             frames, megabytes = rig.frames_kept()
-            kept, kept_mb = kept + frames, kept_mb + megabytes
+            kept, kept_mb, calibration = kept + frames, kept_mb + megabytes, rig.calibration()
     rig.collect(False)
     return {
         "rate_hz": rate_hz,
@@ -216,7 +191,23 @@ def alternate(rig: Rig, blocks: int, block_s: float, rate_hz: float, nice: int) 
         "missed": {state: sum(missed for _, missed, _ in each) for state, each in found.items()},
         "kept": kept,
         "kept_mb_of_messages": kept_mb,
+        "calibration": calibration,
     }
+
+
+@contextlib.contextmanager
+def sending(folder: Path, jpegs: dict[str, bytes]) -> Iterator[None]:
+    """Have the cameras' process send them again and again."""
+    (folder / "messages").mkdir()
+    write_messages(folder / "messages", [], jpegs)
+    script = Path(__file__).with_name("vehicle_sensors.py")
+    flags = ["--namespace", NAMESPACE, "--seconds", "1e9", "--heard", "points"]  # no topic here: it does not wait
+    process = subprocess.Popen([sys.executable, script, folder / "messages", *flags], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -243,17 +234,18 @@ def against(off: list[tuple[list[float], int, int]], other: list[tuple[list[floa
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Run both nodes and return all figures."""
-    scans, source = make_scans(args.points)
-    clouds, cameras = [serialise(scan) for scan in scans], [f"cam_{i}" for i in range(args.cameras)]
+    scans, source = make_scans(args.points, PLACE)
     with tempfile.TemporaryDirectory(prefix="clip2scene-collect-") as name:
         folder = Path(name)
-        collector = start_collector(args, folder, cameras)
+        jpegs = photograph(folder, args.cameras)
+        collector = start_collector(args, folder, list(jpegs))
         try:
             with (
+                sending(folder, jpegs),
                 start_node({"segmenter.threads": args.threads}, namespace=NAMESPACE) as node,
                 Peer(NAMESPACE, check=node.check) as peer,
             ):
-                rig = Rig(peer, clouds, cameras)
+                rig = Rig(peer, [serialise(scan) for scan in scans])
                 peer.greet(READY_S)
                 wait(lambda: rig.report.get("state") == "active" or collector.check() is not None, "collector")
                 rig.collect(False)
@@ -269,7 +261,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "points": args.points,
         "source": source,
         "cameras": args.cameras,
-        "image_bytes": rig.image_bytes,
+        "image_bytes": sorted(len(jpeg) for jpeg in jpegs.values()),
         "teacher": args.clip,
         "nice": args.nice,
         "cores": os.cpu_count(),
@@ -285,7 +277,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def show(result: dict[str, Any]) -> None:
     """Print the figures as a table."""
     print(f"{result['points']} points from {result['source']}; {result['cameras']} cameras at {IMAGE_HZ:g} Hz, ")
-    print(f"JPEGs of {result['image_bytes']} bytes; teacher {result['teacher']}, nice {result['nice']}")
+    sizes = result["image_bytes"]
+    print(f"JPEGs of {sizes[0]} to {sizes[-1]} bytes; teacher {result['teacher']}, nice {result['nice']}")
     print(f"{result['cores']} cores, load {result['load_average'][0]:.1f}; max {result['maximal_rate_hz']:.1f} scans/s")
     print(f"{'':<12}{'':<6}{'p50':>8}{'p95':>8}{'ratio':>8}  interval of blocks, deadlines missed")
     for title, part in (("half rate", result["half_rate"]), ("5 Hz", result["five_hz"])):
@@ -294,7 +287,8 @@ def show(result: dict[str, Any]) -> None:
             share = f"{ratio[0]:>8.2f}  {ratio[1]:.2f} .. {ratio[2]:.2f}" if ratio else f"{'':>8}  {'':<12}"
             missed = f"{part['missed'][state]} of {part['scans'][state]}"
             print(f"{title:<12}{state:<6}{ms['p50']:>8.1f}{ms['p95']:>8.1f}{share}, {missed}")
-        print(f"{title:<12}{part['kept']} frames kept ({part['kept_mb_of_messages']:.1f} MB)")
+        said = Counter(part["calibration"].values())
+        print(f"{title:<12}{part['kept']} frames kept ({part['kept_mb_of_messages']:.1f} MB); cameras: {dict(said)}")
     frames = result["half_rate"]["kept"] + result["five_hz"]["kept"]
     print(f"{result['shard_bytes']} bytes of shards for {frames} frames and those before the first block")
     print(f"goal: ratio at half rate of at most {GOAL}")

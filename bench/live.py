@@ -46,8 +46,8 @@ SETTLE_S = 30.0
 TIMES = ("pipeline_latency_ms", "processing_time/total_ms", "processing_time/overhead_ms")
 
 
-def make_scans(points: int) -> tuple[list[Scan], str]:
-    """Return different scans of exactly `points` points, and their source."""
+def make_scans(points: int, frames: int | None = None) -> tuple[list[Scan], str]:
+    """Return different scans of `points` points, of the drive's first `frames` or of all of it, and their source."""
     try:
         from clip2scene_training.world.drive import Drive
     except ImportError:
@@ -55,7 +55,7 @@ def make_scans(points: int) -> tuple[list[Scan], str]:
             Scan(*lidar_scan(points, 128 if points > 60_000 else 32, seed)) for seed in range(DIFFERENT_CLOUDS)
         ], "a procedural street (the training extra is not installed)"
     drive, rng = Drive(0), np.random.default_rng(0)
-    places = itertools.cycle(np.linspace(0, len(drive) - 1, 3 * DIFFERENT_CLOUDS).astype(int))
+    places = itertools.cycle(np.linspace(0, (frames or len(drive)) - 1, 3 * DIFFERENT_CLOUDS).astype(int))
     scans = []
     for _ in range(DIFFERENT_CLOUDS):
         sweeps = [drive.frame(int(next(places))).scan]

@@ -24,58 +24,30 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from live import make_scans
-from PIL import Image
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 from vehicle_processes import Watched
 from vehicle_report import account, cpu, memory, phases, said_of_camera, show
-from vehicle_sensors import age_ms, write_messages
+from vehicle_sensors import age_ms, photograph, write_messages
 
 from clip2scene_ros.errors import NodeFailed
-from clip2scene_ros.io.calibration import save_calibration
-from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.nodes.process import RunningNode, ros_arguments
 from clip2scene_ros.nodes.transport import use_profile
 
 NAMESPACE = f"bench_{os.getpid()}"
-WIDTH, HEIGHT = 1600, 900
-RENDERED = (800, 450)
-"""The world renders these and they are scaled up; the full size would take minutes."""
-JPEG_QUALITY = 75
 READY_S = 300.0
 LOOK_S = 10.0
 REPORT_S = 1.0
-
-
-def photograph(folder: Path, cameras: int) -> dict[str, bytes]:
-    """Write the calibration of the world's cameras, scaled up, into a folder; return a JPEG of each."""
-    from clip2scene_training.world.config import WorldConfig
-    from clip2scene_training.world.drive import Drive
-
-    drive = Drive(0, WorldConfig(image_width=RENDERED[0], image_height=RENDERED[1]))
-    scale = np.diag([WIDTH / RENDERED[0], HEIGHT / RENDERED[1], 1.0])
-    jpegs, placed = {}, {}
-    for i in range(cameras):
-        stamp = int(drive.image_stamps_ns(i)[0])
-        view = drive.view(i, stamp, stamp)
-        camera = replace(view.camera, width=WIDTH, height=HEIGHT, matrix=scale @ view.camera.matrix)
-        picture = Image.fromarray(view.image).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-        placed[view.name] = (camera, view.camera_from_lidar)
-        jpegs[view.name] = encode_jpeg(np.asarray(picture), JPEG_QUALITY)
-    save_calibration(folder / "rig.yaml", placed)
-    return jpegs
 
 
 def start(args: argparse.Namespace, folder: Path, cameras: list[str]) -> RunningNode:

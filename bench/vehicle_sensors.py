@@ -20,10 +20,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import rclpy
+from PIL import Image
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -32,6 +34,8 @@ from sensor_msgs.msg import CompressedImage, PointCloud2
 from std_msgs.msg import Header
 
 from clip2scene_ros.frame import Scan
+from clip2scene_ros.io.calibration import save_calibration
+from clip2scene_ros.io.image import encode_jpeg
 from clip2scene_ros.io.pointcloud import pack_points
 from clip2scene_ros.io.stamps import HEAD_BYTES
 from clip2scene_ros.latency import percentiles
@@ -41,12 +45,35 @@ from clip2scene_ros.nodes.transport import use_profile
 EPOCH_NS = 1_700_000_000 * 10**9
 """Stamps are this plus the monotonic clock, which has no jumps and is the same in all processes."""
 LIDAR_HZ, IMAGE_HZ = 10.0, 12.0
+WIDTH, HEIGHT = 1600, 900
+RENDERED = (800, 450)
+"""The world renders these and they are scaled up; the full size would take minutes."""
+JPEG_QUALITY = 75
 HEARD_S = 180.0
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
 """For who counts what arrives: nothing is lost, however busy the machine."""
 SETTLE_S = 1.0
 """From knowing a subscriber until sending: the subscriber has to know us, too."""
+
+
+def photograph(folder: Path, cameras: int) -> dict[str, bytes]:
+    """Write the calibration of the world's cameras, scaled up, into a folder; return a JPEG of each."""
+    from clip2scene_training.world.config import WorldConfig
+    from clip2scene_training.world.drive import Drive
+
+    drive = Drive(0, WorldConfig(image_width=RENDERED[0], image_height=RENDERED[1]))
+    scale = np.diag([WIDTH / RENDERED[0], HEIGHT / RENDERED[1], 1.0])
+    jpegs, placed = {}, {}
+    for i in range(cameras):
+        stamp = int(drive.image_stamps_ns(i)[0])
+        view = drive.view(i, stamp, stamp)
+        camera = replace(view.camera, width=WIDTH, height=HEIGHT, matrix=scale @ view.camera.matrix)
+        picture = Image.fromarray(view.image).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+        placed[view.name] = (camera, view.camera_from_lidar)
+        jpegs[view.name] = encode_jpeg(np.asarray(picture), JPEG_QUALITY)
+    save_calibration(folder / "rig.yaml", placed)
+    return jpegs
 
 
 def write_messages(folder: Path, scans: list[Scan], images: dict[str, bytes]) -> dict[str, int]:
@@ -64,6 +91,14 @@ def write_messages(folder: Path, scans: list[Scan], images: dict[str, bytes]) ->
 def age_ms(stamp_ns: int) -> float:
     """Return how long ago a message with this stamp was sent [ms]."""
     return (EPOCH_NS + time.monotonic_ns() - stamp_ns) / 1e6
+
+
+def stamp_now(message: bytearray) -> int:
+    """Write the stamp of now into a serialised message with a header; return it [ns]."""
+    stamp_ns = EPOCH_NS + time.monotonic_ns()
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    message[4:HEAD_BYTES] = seconds.to_bytes(4, "little") + nanoseconds.to_bytes(4, "little")
+    return stamp_ns
 
 
 @dataclass
@@ -91,8 +126,7 @@ class Stream:
         if self.dead_s[0] <= at_s < self.dead_s[1]:
             return False
         message = self.messages[number % len(self.messages)]
-        seconds, nanoseconds = divmod(EPOCH_NS + time.monotonic_ns(), 10**9)
-        message[4:HEAD_BYTES] = seconds.to_bytes(4, "little") + nanoseconds.to_bytes(4, "little")
+        stamp_now(message)
         self.publisher.publish(bytes(message))
         return True
 
@@ -101,7 +135,9 @@ def make_streams(node: Node, folder: Path, dead_s: tuple[float, float], qos: QoS
     """Return the LiDAR and the cameras, staggered over a period; the last camera dies."""
     clouds = [bytearray(path.read_bytes()) for path in sorted(folder.glob("points_*.cdr"))]
     cameras = sorted(path for path in folder.glob("*.cdr") if not path.name.startswith("points_"))
-    streams = [Stream("points", node.create_publisher(PointCloud2, "points", qos), clouds, 1 / LIDAR_HZ, 0.0)]
+    streams = []
+    if clouds:
+        streams.append(Stream("points", node.create_publisher(PointCloud2, "points", qos), clouds, 1 / LIDAR_HZ, 0.0))
     for i, path in enumerate(cameras):
         topic = f"{path.stem}/image/compressed"
         publisher, phase_s = node.create_publisher(CompressedImage, topic, qos), i / len(cameras) / IMAGE_HZ
@@ -150,7 +186,11 @@ def main() -> int:
     parser.add_argument("--camera-dies", type=float, default=0.0, help="when the last camera falls silent [s]")
     parser.add_argument("--returns", type=float, default=0.0, help="when it is back [s]")
     parser.add_argument("--reliable", action="store_true", help="send until received, where subscribers ask for it")
-    parser.add_argument("--heard", default="", help="wait for subscribers of topics that begin so; empty: of all")
+    parser.add_argument(
+        "--heard",
+        default="",
+        help="wait for subscribers of topics that begin so, of all without it",
+    )
     args = parser.parse_args()
     asked: list[int] = []
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
