@@ -134,16 +134,26 @@ class Labeler:
         absorbed = chances.argmax(axis=1) == self._classes
         if config.absorbers == "removed":
             chances = _without_absorbers(chances)
-        chances = chances[:, :-1]
+        labels = self.decide(chances[:, :-1], now.points, absorbed & (config.absorbers == "compete"))
+        return LabelledFrame(now.frame, labels, now.seen, self._evidence(now.sight, own, still))
+
+    def decide(self, chances: Array, points: Array, barred: Array) -> PseudoLabels:
+        """Return labels: geometry objects to what cannot be, each class keeps its surest points.
+
+        Args:
+            chances: (N, C) float32 of the classes, that sum to 1, or zeros where nothing is known.
+            points: (N, 3) [m].
+            barred: (N,) bool, unknown whatever the chances.
+        """
+        config = self.config
         if config.ground or config.clusters:
-            height = heights(now.points)
+            height = heights(points)
             chances = flat_on_ground(chances, height, self._flat) if config.ground and self._flat.any() else chances
-            chances = by_cluster(chances, now.points, height) if config.clusters else chances
-        unknown = ~chances.any(axis=1) | (absorbed & (config.absorbers == "compete"))
+            chances = by_cluster(chances, points, height) if config.clusters else chances
+        unknown = ~chances.any(axis=1) | barred
         class_id = np.where(unknown, UNKNOWN, chances.argmax(axis=1)).astype(np.uint8)
         confidence = np.where(unknown, 0, chances.max(axis=1)).astype(np.float32)
-        labels = surest(class_id, confidence, config)
-        return LabelledFrame(now.frame, labels, now.seen, self._evidence(now.sight, own, still))
+        return surest(class_id, confidence, config)
 
     def _still_votes(self, now: _Looked, others: list[_Looked]) -> Votes:
         """Return what other sweeps say of what stands still: a thing may have moved, its votes stay in its own scan."""

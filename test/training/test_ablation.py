@@ -25,10 +25,11 @@ from clip2scene_training.ablation import report as ablation_report
 from clip2scene_training.ablation.ablate import Results, RowFailed, ablate, finished
 from clip2scene_training.ablation.goals import goals, mean_miou, order
 from clip2scene_training.ablation.judge import asked_for, average_precision, random_directions, seen_by_it_alone
-from clip2scene_training.ablation.plan import ROWS, Plan, WithoutCamera, read_plan
+from clip2scene_training.ablation.plan import ROWS, Plan, read_plan
 from clip2scene_training.ablation.rows import load_rows
 from clip2scene_training.ablation.run import Found, Job, clip_of, job_of, run
 from clip2scene_training.datasets.cache import save_frame
+from clip2scene_training.datasets.without_views import WithoutViews
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.scoring_table import BANDS, Row, judged_frames, seen_by_a_camera
 from clip2scene_training.teachers import Words, shipped_or_other
@@ -49,6 +50,7 @@ FILE = {
         "held-out": {"base": "paper", "without": ["car"], "shows": "never heard of cars"},
         "asked": {"kind": "asked", "of": "paper", "words": "others", "shows": "other words"},
         "best-camera-off": {"base": "best", "without_camera": True, "shows": "a camera less"},
+        "twice": {"base": "best", "rounds": 2, "shows": "a second round"},
     },
 }
 
@@ -128,7 +130,7 @@ def test_a_row_that_fails_is_told_and_the_others_go_on(plan, tmp_path):
     assert list(results.found) == asked == ["filled"]
     report = ablation_report.build(results, rows, plan, "val", "the command")
     assert "Row teacher failed, seed 0: the teacher is ill" in ablation_report.text(report)
-    assert report["not_run"] == ["paper", "best", "ceiling", "held-out", "asked", "best-camera-off"]
+    assert report["not_run"] == ["paper", "best", "ceiling", "held-out", "asked", "best-camera-off", "twice"]
 
 
 def test_every_kind_of_row_learns_and_the_report_has_what_they_found(plan, tmp_path):
@@ -141,6 +143,10 @@ def test_every_kind_of_row_learns_and_the_report_has_what_they_found(plan, tmp_p
         found = seeds[0]
         assert found.row.matrix().sum(axis=1).tolist() == truth.tolist(), name
         assert (found.camera.matrix("seen").sum(1) <= found.row.matrix("seen").sum(1)).all()
+    twice = Job(tmp_path, plan, rows, rows.rows["twice"], 0)
+    assert "the student round1.safetensors" in load_checkpoint(twice.student)[1].notice
+    steps = {name: results.found[name][0].notes["training"]["steps"] + 1 for name in ("best", "twice")}
+    assert steps == {"best": 2, "twice": 1}
     assert results.found["filled"][0].row.matrix()[:, -1].sum() == 0
     assert results.found["teacher"][0].row.matrix("unseen")[:, :-1].sum() == 0
     words = results.found["held-out"][0].asked["car"]
@@ -184,7 +190,7 @@ def world_of_one_street(cache):
 
 def test_a_camera_that_is_taken_away_leaves_its_own_points_to_be_counted_apart():
     drives = streets(1, frames=2)
-    fewer = WithoutCamera(drives, "left")
+    fewer = WithoutViews(drives, "left")
     assert [[view.name for view in fewer[i].views] for i in range(len(fewer))] == [["ahead"]] * 2
     assert fewer.digest != drives.digest
     for judged in judged_frames(drives):
@@ -246,6 +252,7 @@ def test_wrong_arguments_end_in_one_line(words, said, tmp_path):
         ({"shows": "x", "kind": "guess"}, "odd.*pretrain, finetune.*"),
         ({"shows": "x", "why": 3}, "odd.*but got why"),
         ({"base": "paper"}, "odd.*no `shows`"),
+        ({"shows": "x", "rounds": 0}, "odd.*1 to 3 `rounds`"),
         ({"shows": "x", "words": "klingon"}, "odd.*klingon"),
         ({"shows": "x", "kind": "asked", "of": "teacher", "words": "others"}, "odd.*one that learns"),
     ],

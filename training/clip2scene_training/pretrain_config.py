@@ -29,8 +29,8 @@ class PretrainConfig(TrainingConfig):
     # who says what is in the images, in which words: as `clip2scene label`
     teacher: str = setting(
         "",
-        "empty: CLIP; else label images of another segmenter: a folder, or `bag`, topics of the bags; `noisy:0.3`: the "
-        "world's own truth, 30 % of it wrong",
+        "empty: CLIP; else label images of another segmenter: a folder, or `bag`, topics of the bags; a student's "
+        "checkpoint, .safetensors: a second round; `noisy:0.3`: the world's own truth, 30 % of it wrong",
     )
     classes: str = setting("world", "a class set by name or file, or one's own words: 'road, street; car, van'")
     clip: ClipConfig = field(default_factory=ClipConfig)

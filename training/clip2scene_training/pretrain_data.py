@@ -21,6 +21,7 @@ from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions
 from clip2scene_ros.teacher.clip import Clip
 from clip2scene_training.datasets.cache import user_cache
 from clip2scene_training.datasets.shards import ShardLabels, check_classes
+from clip2scene_training.datasets.without_views import WithoutViews
 from clip2scene_training.label_quality import LabelQuality
 from clip2scene_training.parallel import Progress
 from clip2scene_training.pixel_features import KeptMaps, PairFeatures, make_maps
@@ -75,7 +76,11 @@ def prepare(
 ) -> Lessons:
     """Have the drives labelled; arguments and errors as those of `pretrain`."""
     settings, home = TeacherSettings.of(config, dense, bags), cache or user_cache("labels")
-    config = _of_shards(config, dataset) if isinstance(dataset, ShardLabels) else config
+    if settings.is_student:
+        scans = dataset.frames if isinstance(dataset, ShardLabels) else dataset
+        dataset, config = WithoutViews(scans), _of_points(config, settings.source)
+    elif isinstance(dataset, ShardLabels):
+        config = _of_shards(config, dataset)
     config = _possible(config, _lacks_features(dataset, settings))
     clip, name = shipped_or_other(replace(config.clip, device="cpu")), settings.name()
     frames = _labelled(dataset, settings, name, home, config)
@@ -127,12 +132,17 @@ def _of_shards(config: PretrainConfig, shards: ShardLabels) -> PretrainConfig:
     if config.teacher:
         raise BadConfig(
             "teacher", f"Setting `teacher` is {config.teacher!r}, but the labels of {shards.where} lie in it: leave it "
-            "empty, or give bags."
+            "empty, name a student's checkpoint (.safetensors), or give bags."
         )  # fmt: skip
     if config.classes != PretrainConfig().classes:  # the default is nobody's wish
         check_classes(config.classes, shards)
+    return _of_points(config, shards.where)
+
+
+def _of_points(config: PretrainConfig, whose: str) -> PretrainConfig:
+    """Return the settings with which labels of points, not of pixels, can be learned."""
     if config.pairs.labels == "pixel":
-        log.warning("The labels of %s are of points, not of pixels: pairs.labels is `point`.", shards.where)
+        log.warning("The labels of %s are of points, not of pixels: pairs.labels is `point`.", whose)
     return replace(config, pairs=replace(config.pairs, labels="point"))
 
 

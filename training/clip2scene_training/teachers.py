@@ -32,8 +32,10 @@ from clip2scene_ros.words import spelling
 from clip2scene_training.datasets.shards import ShardLabels
 from clip2scene_training.noisy_truth import NoisyTruth
 from clip2scene_training.pretrain_config import PretrainConfig
+from clip2scene_training.second_round import StudentLabeler, StudentTeacher
 
 NOISY = "noisy"
+WEIGHTS = ".safetensors"
 NOBODY = "no point and no pixel was labelled by a person"
 
 
@@ -69,9 +71,15 @@ class TeacherSettings:
         """Return whether CLIP itself looks, so that there are features of pixels, not labels alone."""
         return not self.source
 
+    @property
+    def is_student(self) -> bool:
+        """Return whether it is the student of a first round, which labels points and looks at no image."""
+        return self.source.endswith(WEIGHTS)
+
     def labeler(self, config: LabelerConfig) -> Labeler:
         """Return a labeler that asks this teacher."""
-        return Labeler(self.teacher(), config)
+        teacher = self.teacher()
+        return StudentLabeler(teacher, config) if isinstance(teacher, StudentTeacher) else Labeler(teacher, config)
 
     def teacher(self) -> Teacher:
         """Return the teacher.
@@ -86,12 +94,16 @@ class TeacherSettings:
             return _of_bags(self.bags, self.classes)
         if kind == NOISY and rate:
             return NoisyTruth(load_class_set(self.classes), _rate(rate))
+        if self.is_student:
+            return StudentTeacher(Path(self.source))
         return folder_teacher(Path(self.source), self.text)
 
     def name(self) -> str:
         """Return what no other teacher and no other settings of one have: digests of weights or files, settings."""
         if self.is_clip:
             what: Any = [_weights(self.clip), self.clip.precision, self.dense, asdict(replace(self.text, cache=""))]
+        elif self.is_student:
+            what = StudentTeacher(Path(self.source)).digest
         else:
             folder = Path(self.source)
             files = sorted(folder.rglob("*")) if folder.is_dir() else self.bags
@@ -107,7 +119,8 @@ class TeacherSettings:
             own: the teacher's own notice.
             clip: whose words are learned.
         """
-        whose = [f"the labels of {clip.card.name}", NOBODY] if self.is_clip else [f"labels of {self.source}"]
+        of = f"the student {Path(self.source).name}" if self.is_student else self.source
+        whose = [f"the labels of {clip.card.name}", NOBODY] if self.is_clip else [f"labels of {of}"]
         return "; ".join([f"learned from {whose[0]}", *whose[1:], *([own] if own else [])])
 
 

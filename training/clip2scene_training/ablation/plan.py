@@ -12,7 +12,6 @@ from typing import Any
 from clip2scene_ros.classes import ClassSet, load_class_set
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.files import whole_file
-from clip2scene_ros.frame import Frame
 from clip2scene_training.datasets.world import WorldDataset
 from clip2scene_training.scoring_table import JudgedFrame, judged_frames
 from clip2scene_training.validation import spread
@@ -107,25 +106,3 @@ def read_plan(folder: Path) -> Plan:
         return Plan(**content)
     except (OSError, ValueError, TypeError) as error:
         raise BadConfig("plan", f"{folder / PLAN} does not hold the plan of an ablation ({error}).") from error
-
-
-class WithoutCamera:
-    """Frames of drives from which one camera was taken away.
-
-    Attributes:
-        scenes: name of each frame's scene.
-        digest: of the frames; none that has that camera has the same.
-    """
-
-    def __init__(self, frames: WorldDataset, camera: str) -> None:
-        self._frames, self._camera, self.scenes = frames, camera, frames.scenes
-        self.digest = f"{frames.digest} without {camera}"
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-        return len(self._frames)
-
-    def __getitem__(self, index: int) -> Frame:
-        """Return a frame without the view of that camera."""
-        frame = self._frames[index]
-        return replace(frame, views=tuple(view for view in frame.views if view.name != self._camera))

@@ -43,6 +43,7 @@ class AblationRow:
     without_camera: bool = False
     random_text: bool = False
     of: str = ""
+    rounds: int = 1
     teacher: str = TEACHER
     table3: float | None = None
 
@@ -109,9 +110,9 @@ class Rows:
 
     def key(self, row: AblationRow) -> str:
         """Return a digest of all that the file says of a row, its words too."""
-        of = asdict(self.rows[row.of]) if row.of else None
+        of = _said(self.rows[row.of]) if row.of else None
         words = [self.words.get(name) for name in (row.words, self.rows[row.of].words if row.of else "")]
-        what = [asdict(row), of, words, self.common, self.camera]
+        what = [_said(row), of, words, self.common, self.camera]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -147,10 +148,15 @@ def _row(name: str, entry: Any, path: Path) -> AblationRow:  # noqa: ANN401 - un
     lists = {key: tuple(entry[key]) for key in ("seeds", "without") if key in entry}
     row = AblationRow(**{"name": name, **entry, **lists})
     # the folder of a row goes by its name
-    if not name.replace("-", "").replace("_", "").isalnum() or row.kind not in KINDS or not row.seeds:
+    if (
+        not name.replace("-", "").replace("_", "").isalnum()
+        or row.kind not in KINDS
+        or not row.seeds
+        or row.rounds not in (1, 2, 3)
+    ):
         raise BadConfig(
             "rows", f"{path}: row {name!r} expects a name of letters, digits and dashes, a `kind` of "
-            f"{', '.join(KINDS)} and one seed or more."
+            f"{', '.join(KINDS)}, one seed or more and 1 to 3 `rounds`."
         )  # fmt: skip
     return row
 
@@ -165,6 +171,12 @@ def _check(row: AblationRow, rows: Rows, path: Path) -> None:
         rows.ceiling(row, 0, 1, 1) if row.kind == FINETUNE else rows.config(row, 0, 1, 1, "")
     except Clip2SceneError as error:
         raise BadConfig("rows", f"{path}: row {row.name}: {error}") from error
+
+
+def _said(row: AblationRow) -> dict[str, Any]:
+    """Return what the file says of a row: a key that a later version knows changes no row that lacks it."""
+    silent = asdict(AblationRow(row.name, row.shows))
+    return {key: value for key, value in asdict(row).items() if key in ("name", "shows") or value != silent[key]}
 
 
 def _length(samples: int, scans_a_step: int) -> dict[str, int]:

@@ -35,8 +35,9 @@ from clip2scene_training.ablation.judge import (
     judge,
     random_directions,
 )
-from clip2scene_training.ablation.plan import ROWS, Plan, WithoutCamera, read_plan
+from clip2scene_training.ablation.plan import ROWS, Plan, read_plan
 from clip2scene_training.ablation.rows import FILLED, FINETUNE, GEOMETRY, AblationRow, Rows, load_rows
+from clip2scene_training.datasets.without_views import WithoutViews
 from clip2scene_training.finetune import finetune
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.scoring_table import Row, row_from_json
@@ -149,14 +150,18 @@ def learn(job: Job) -> dict[str, Any]:
         truth = replace(job.rows.ceiling(job.row, job.seed, plan.samples, plan.threads), class_set=plan.classes)
         found = finetune(streets, [], truth, job.student, resume=True, command=command)
     else:
-        frames = WithoutCamera(streets, job.rows.camera) if job.row.without_camera else streets
+        frames = WithoutViews(streets, job.rows.camera) if job.row.without_camera else streets
         config = replace(
-            job.rows.config(job.row, job.seed, plan.samples, plan.threads, clip_of(job)), classes=classes_of(job)
+            job.rows.config(job.row, job.seed, plan.samples // job.row.rounds, plan.threads, clip_of(job)),
+            classes=classes_of(job),
         )
-        found = pretrain(
-            frames, None, config, job.student, dense=job.row.dense, cache=Path(plan.labels), resume=True,
-            command=command,
-        )  # fmt: skip
+        dense, labels = job.row.dense, Path(plan.labels)
+        taught: dict[str, Any] = {"dense": dense, "cache": labels, "resume": True, "command": command}
+        for number in range(1, job.row.rounds):
+            before = job.folder / f"round{number}.safetensors"
+            pretrain(frames, None, config, before, **taught)
+            config = replace(config, teacher=str(before))
+        found = pretrain(frames, None, config, job.student, **taught)
     notes = {"training": found["training"], "loss": [point["loss"] for point in found["curve"]]}
     content = {"key": job.key, "weights_sha256": file_sha256(job.student), "notes": notes}
     with whole_file(done) as stream:
