@@ -6,6 +6,7 @@ give up the frame that the teacher looks at, nothing more: a frame that is being
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 """How often a frame is offered to a disk that had no room for it."""
+
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 20
+"""A parameter of glibc's mallopt (malloc.h), and the size from which a block is one of its own."""
 
 WATCH_S = 0.2
 """How often a process that loads looks whether its parent is still there."""
@@ -199,6 +203,7 @@ class _ToParent(logging.Handler):
 def serve(pipe: Connection, settings: Settings) -> None:
     """Run the process: load the teacher, then do jobs until the pipe ends."""
     os.nice(settings.nice)
+    give_memory_back()
     logging.getLogger("clip2scene_ros").addHandler(_ToParent(pipe))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a shard is open, SIGTERM ends it as it ends any process
     try:
@@ -208,6 +213,17 @@ def serve(pipe: Connection, settings: Settings) -> None:
     except Exception as error:
         text = str(error) if isinstance(error, Clip2SceneError) else "".join(traceback.format_exception_only(error))
         pipe.send(Failed(text.strip()))
+
+
+def give_memory_back() -> None:
+    """Have the C library return every large block to the system as soon as it is freed; other libraries than glibc do.
+
+    Left alone, glibc takes the first large block that is freed for a sign that such ones come again, and keeps them. A
+    teacher's differ from image to image: they come to lie between smaller ones, and the process grows for hours.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def _load_and_work(pipe: Connection, settings: Settings) -> None:

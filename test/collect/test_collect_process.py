@@ -1,8 +1,11 @@
-"""The teacher's process ends when its parent does, also while it loads."""
+"""The teacher's process ends when its parent does, also while it loads, and keeps no memory that it does not need."""
 
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +25,34 @@ def test_a_parent_that_is_gone_is_not_loaded_for(tmp_path: Path, monkeypatch: py
         code = process._process.exitcode
         process._process.kill()
     assert code == 1
+
+
+GROWS = """
+import sys
+import numpy as np
+from clip2scene_ros.collect.process import give_memory_back
+
+def resident_mb():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
+
+if sys.argv[1] == "back":
+    give_memory_back()
+for megabytes in (2, 4, 8, 16):
+    np.ones(megabytes << 17)  # made and freed: glibc learns to keep such
+before, rng, large, small = resident_mb(), np.random.default_rng(0), [], []
+for _ in range(60):
+    large.append(np.ones(int(rng.integers(2 << 17, 4 << 17))))
+    small.append(np.ones(1 << 12))
+del large
+print(resident_mb() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps large blocks")
+def test_large_blocks_that_are_freed_are_given_back() -> None:
+    kept, back = (
+        float(subprocess.run([sys.executable, "-c", GROWS, how], capture_output=True, check=True).stdout)
+        for how in ("kept", "back")
+    )
+    assert kept > 100  # what it is about
+    assert back < 10
