@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
+from clip2scene_ros.arguments.drives import WORLD_SEED
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.report_folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
@@ -285,7 +286,7 @@ def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldCon
     if args.split:
         split = SPLITS[args.split]
         config, args.seconds = split.config, SECONDS
-        args.seed = split.seeds[0] if args.seed == arguments.WORLD_SEED else args.seed
+        args.seed = split.seeds[0] if args.seed == WORLD_SEED else args.seed
     if args.rig:
         config = with_rig(config, args.rig)
     asked = {
