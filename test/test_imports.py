@@ -36,7 +36,7 @@ FLOORS = (
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
     + ("calibrate.watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
     ("io", "render", "render_sides", "teacher"),
-    ("calibrate", "collect", "compare", "label", "demo", "demo_teacher", "describe", "offline", "viewer", "vocabulary")
+    ("calibrate", "collect", "compare", "label", "demo", "describe", "offline", "viewer", "vocabulary")
     + ("report", "report_alignment", "report_charts", "report_folder", "report_page", "report_style")
     + ("agreement", "shard_report", "shard_sheet"),
 )
