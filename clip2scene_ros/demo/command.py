@@ -13,8 +13,8 @@ from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.demo.clock import StageClock
 from clip2scene_ros.demo.folder import DemoFolder, labelled_frames
 from clip2scene_ros.demo.teacher import Lesson, try_to_teach
+from clip2scene_ros.evaluation import Evaluation, evaluate
 from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.offline import Evaluation, evaluate
 from clip2scene_ros.render import save_png, summary_picture
 from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
 from clip2scene_ros.report_page import write_page

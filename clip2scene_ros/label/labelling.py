@@ -19,10 +19,11 @@ from clip2scene_ros.io.bag_writer import BagWriter
 from clip2scene_ros.io.bags import string_message
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.label.account import Account
-from clip2scene_ros.offline import CLASS_SET, ShowsProgress, class_ids, play_clouds, silent, write_labels
+from clip2scene_ros.offline import CLASS_SET, ShowsProgress, play_clouds, silent, write_labels
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame, neighbourhoods
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import PixelClasses, Teacher
+from clip2scene_ros.truth import class_ids
 
 REMEMBERED = 24
 """Images of which the answer is kept: a LiDAR may turn ten times while a camera takes one picture."""

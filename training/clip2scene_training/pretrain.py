@@ -20,9 +20,9 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+from clip2scene_ros.evaluation import Groups
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.offline import Groups
 from clip2scene_ros.student.checkpoint import save_checkpoint
 from clip2scene_training.batching import FrameDataset
 from clip2scene_training.consistency import cosine_loss, space_time_loss
