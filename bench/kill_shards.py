@@ -18,7 +18,6 @@ import json
 import logging
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,21 +25,15 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
+from kill_shards_cost import appends
+from kill_shards_frames import CONFIG, POINTS, SOURCE, frame_of, one_of, same, stamp_number
 
-from clip2scene_ros.config import ShardsConfig
 from clip2scene_ros.errors import BadDataset, CannotStore
-from clip2scene_ros.frame import CameraModel, Frame, PseudoLabels, Scan, View
-from clip2scene_ros.io.image import decode_compressed, encode_jpeg
-from clip2scene_ros.io.shards import Provenance, ShardReader, ShardWriter
+from clip2scene_ros.io.shards import ShardReader, ShardWriter
 
-SOURCE = Provenance("bench", model_sha256="0" * 64)
-CONFIG = ShardsConfig(max_shard_frames=4, sync_s=0.02, min_free_gb=0.0)
-FIRST_NS = 10**18
-POINTS = (100, 120_000, 30_000, 200_000, 3000)
 LIMIT_MS = 1000.0
 FULL_MB = 32
 KEPT_SHARDS = 40
@@ -91,37 +84,6 @@ def main() -> None:
     broken = [name for name, each in results.items() if isinstance(each, dict) and each.get("broken")]
     if broken:
         raise SystemExit(f"broken: {', '.join(broken)}")
-
-
-def frame_of(i: int) -> tuple[Frame, PseudoLabels, dict[str, bytes]]:
-    """Return frame `i`: made quickly, so that most kills meet the writing of a frame and not the making of it."""
-    frame, labels, encoded = one_of(i % len(POINTS))
-    scan = replace(frame.scan, stamp_ns=FIRST_NS + i, time_ns=frame.scan.time_ns + i)
-    return replace(frame, scan=scan), replace(labels, class_id=np.roll(labels.class_id, i)), encoded
-
-
-@cache
-def one_of(kind: int) -> tuple[Frame, PseudoLabels, dict[str, bytes]]:
-    """Return a frame of a few kB or of some MB."""
-    rng, points = np.random.default_rng((11, kind)), POINTS[kind]
-    xyz, times = rng.normal(0, 20, (points, 3)).astype(np.float32), rng.integers(0, 10**8, points)
-    scan = Scan(xyz, rng.random(points, dtype=np.float32), 0, "lidar", times.astype(np.uint16), times)
-    jpeg = encode_jpeg(rng.integers(0, 256, (90, 160, 3), dtype=np.uint8))
-    camera = CameraModel(160, 90, rng.normal(size=(3, 3)))
-    views = (View("cam", decode_compressed(jpeg), camera, rng.normal(size=(4, 4)), FIRST_NS),)
-    labels = PseudoLabels(times.astype(np.uint8), rng.random(points, dtype=np.float32))
-    return Frame(scan, views, rng.normal(size=(4, 4)), labels.class_id[::-1].copy()), labels, {"cam": jpeg}
-
-
-def same(a: object, b: object) -> bool:
-    """Return whether two frames, or what they are made of, are equal bit by bit."""
-    if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    if isinstance(a, tuple):
-        return isinstance(b, tuple) and len(a) == len(b) and all(map(same, a, b))
-    if hasattr(a, "__dataclass_fields__"):
-        return type(a) is type(b) and all(same(getattr(a, n), getattr(b, n)) for n in a.__dataclass_fields__)
-    return a == b
 
 
 def campaign(folder: Path, kills: int, seed: int, *, full: bool = False) -> Tally:
@@ -213,11 +175,6 @@ def append_for_ever(folder: Path, first: int, pipe: int, append: bool) -> None:
             number += 1
 
 
-def stamp_number(record: object) -> int:
-    """Return the number of the frame that a record is of."""
-    return record.frame.scan.stamp_ns - FIRST_NS  # type: ignore[attr-defined]
-
-
 def compare(folder: Path, known: dict[Path, set[int]], tally: Tally) -> set[int]:
     """Compare the frames in shards that are not known yet with what they must be; return their numbers."""
     found = set[int]()
@@ -298,58 +255,6 @@ def flip(shard: Path, at: int, bit: int) -> None:
         file.seek(at)
         file.write(bytes([byte ^ 1 << bit]))
     os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def appends(folder: Path, count: int, as_jpeg: bool) -> dict[str, object]:
-    """Append a frame of the synthetic world with six images again and again."""
-    from clip2scene_training.datasets.world import WorldDataset
-
-    frame = WorldDataset([100003], 1, folder / "world", workers=1, with_images=True)[0]
-    encoded = {view.name: encode_jpeg(view.image) for view in frame.views} if as_jpeg else {}
-    views = tuple(
-        replace(view, labels=None, image=decode_compressed(encoded[view.name]) if as_jpeg else view.image)
-        for view in frame.views
-    )
-    labels = PseudoLabels(frame.labels, np.ones(len(frame.scan), np.float32))
-    frame = replace(frame, views=views, labels=None, instances=None)  # as a vehicle would collect it
-    shards, took = folder / f"appends_{as_jpeg}", []
-    started, cpu = time.perf_counter(), time.process_time()
-    with ShardWriter(shards, SOURCE, replace(CONFIG, sync_s=1.0, max_shard_frames=1000)) as writer:
-        for i in range(count):
-            now = time.perf_counter()
-            scan = replace(frame.scan, stamp_ns=i)
-            writer.append(replace(frame, scan=scan), labels, encoded=encoded)
-            took.append(1e3 * (time.perf_counter() - now))
-    seconds, cpu_ms = time.perf_counter() - started, 1e3 * (time.process_time() - cpu) / count
-    reader = ShardReader(shards)
-    _, entry = reader.where(0)
-    reading = time.perf_counter()
-    for index in range(count):
-        reader.record(index)
-    read_ms = 1e3 * (time.perf_counter() - reading) / count
-    sizes = {member.name: member.size for member in entry.members}
-    sizes["tar headers and padding"] = entry.end - entry.offset - sum(sizes.values())
-    p50, p95 = np.percentile(took, (50, 95))
-    print(
-        f"{len(frame.scan)} points, {len(views)} images as {'JPEG' if as_jpeg else 'PNG'}: "
-        f"{entry.end - entry.offset:,} bytes a frame; append p50 {p50:.2f} ms, p95 {p95:.2f} ms, "
-        f"max {max(took):.1f} ms, of the CPU {cpu_ms:.2f} ms, "
-        f"{count / seconds:.0f} frames/s with syncs; read and checked {read_ms:.2f} ms"
-    )
-    print("  " + ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    with reader.paths[-1].rename(f"{reader.paths[-1]}.partial").open("ab") as file:
-        file.write(bytes(1_000_000))  # as if its writer had been killed
-    size, mending = sum(path.stat().st_size for path in shards.glob("*.partial")), time.perf_counter()
-    with ShardWriter(shards, SOURCE, CONFIG) as writer:
-        (mended,) = writer.mended
-    mend_ms = 1e3 * (time.perf_counter() - mending)
-    print(f"  an unfinished shard of {size / 1e6:.0f} MB with {mended.kept} such frames is mended in {mend_ms:.1f} ms")
-    shutil.rmtree(shards)
-    return {
-        "mend_ms": mend_ms, "mended_bytes": size, "cpu_ms": cpu_ms,
-        "jpeg": as_jpeg, "points": len(frame.scan), "bytes": entry.end - entry.offset, "members": sizes,
-        "append_ms": {"p50": p50, "p95": p95, "max": max(took)}, "frames_per_s": count / seconds, "read_ms": read_ms,
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from clip2scene_ros.evaluation import Labelled
 from clip2scene_ros.frame import Array, Frame, Segmentation
-from clip2scene_ros.offline import Labelled, SegmentsScans
+from clip2scene_ros.offline import SegmentsScans
 
 GPU_SHARE = 0.999
 """Share of points that must get the same class on a GPU, whose sums are not always taken in the same order."""

@@ -10,17 +10,16 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
+from clip2scene_ros.arguments.drives import WORLD_SEED
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.report_folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
-    from clip2scene_ros.offline import Evaluation
     from clip2scene_ros.student.segmenter import Segmenter
 
 
@@ -34,57 +33,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Write a drive, play it into the live node over DDS, have CLIP label some of it, score and picture all labels."""
+    """Show the whole path on a short synthetic drive; see `demo.command`."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")  # the demo is no other computer's business
-    from clip2scene_ros.demo import STUDENT, DemoFolder, StageClock, labelled_frames, score
-    from clip2scene_ros.demo_teacher import try_to_teach
-    from clip2scene_ros.nodes.replay import play_and_record, start_node
-    from clip2scene_ros.report import headline, table, write_report
-    from clip2scene_ros.report_page import write_page
-    from clip2scene_ros.viewer import open_viewer
+    from clip2scene_ros.demo.command import demo_command
+    from clip2scene_ros.nodes.replay import Replay, play_and_record, start_node
 
-    # All that can be wrong is found here, before the long work: extras, folder, checkpoint.
-    made_by = {**_world_version(), "seed": args.seed, "seconds": args.seconds}
-    folder, clock, viewer = DemoFolder(args.out), StageClock(say), open_viewer(args.viewer)
-    args.segmenter = replace(args.segmenter, checkpoint=args.segmenter.checkpoint or str(STUDENT))
-    student, namespace = _student(args), f"clip2scene_demo_{os.getpid()}"
-    class_set, notice = student.class_set, student.card.notice
+    def write_drive(path: Path) -> None:
+        _write_drive(args, path, overwrite=True)
 
-    with clock.stage("drive") as note:
-        kept = folder.keep_or_write_drive(made_by, lambda path: _write_drive(args, path, overwrite=True))
-        note(f"{args.seconds:g} s of the synthetic world, {'kept from before' if kept else 'written'}")
-    with clock.stage("live") as note:
-        folder.clear_results()
-        show = Progress(args.quiet).counter("live")
+    def play(drive: Path, labelled: Path) -> Replay:
+        namespace, show = f"clip2scene_demo_{os.getpid()}", Progress(args.quiet).counter("live")
         with show as bar, start_node(_parameters(args), namespace=namespace) as node:
-            played = play_and_record(
-                folder.drive, folder.labelled, namespace=namespace, overwrite=True, progress=bar, check=node.check
-            )
-        note(f"{played.labelled} of {played.sent} clouds labelled by the node, over DDS")
-    with clock.stage("teacher") as note:
-        lesson, why_not = try_to_teach(folder.drive, class_set)
-        note(why_not if lesson is None else f"{len(lesson.kept)} scans labelled by CLIP from their images")
-    with clock.stage("score") as note:
-        source = {"drive": made_by, "config": args.segmenter, "notice": notice, "command": args.command_line}
-        result, report = score(folder, class_set, played.latency_ms, **source, lesson=lesson)
-        write_report(folder.report, report)
-        note(f"{result.frames} scans against their ground truth")
-    with clock.stage("picture") as note:
-        verdict = "" if lesson is None else lesson.verdict(result)
-        if lesson is None:
-            _draw(folder.picture, result, "clip2scene demo", f"{headline(report)}; {notice}.")
-        else:
-            lesson.draw(folder.picture, f"{headline(report)}; {verdict}\nStudent: {notice}.\n{lesson.notice}.")
-        write_page(folder.page, report, {"The scan with most classes": folder.picture})
-        note("the scan with most classes")
-    clock.total()
-    say(f"\n{table(report)}\n  from sending a cloud to receiving its labels, between two processes\n")
-    say(f"{verdict}\n" if verdict else "")
-    say(f"picture:      {folder.picture}\nlabelled bag: {folder.labelled}\nreport:       {folder.page}\n\n{notice}.")
-    with labelled_frames(folder, class_set) as labelled:
-        viewer.show(labelled, class_set, notice)
-    say(f"viewer:       {viewer.url} until Ctrl-C" if viewer.url else "")
-    viewer.wait()
+            return play_and_record(drive, labelled, namespace=namespace, overwrite=True, progress=bar, check=node.check)
+
+    demo_command(args, _world_version(), write_drive, play)
     return terminal.OK
 
 
@@ -285,7 +247,7 @@ def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldCon
     if args.split:
         split = SPLITS[args.split]
         config, args.seconds = split.config, SECONDS
-        args.seed = split.seeds[0] if args.seed == arguments.WORLD_SEED else args.seed
+        args.seed = split.seeds[0] if args.seed == WORLD_SEED else args.seed
     if args.rig:
         config = with_rig(config, args.rig)
     asked = {
@@ -309,15 +271,6 @@ def _parameters(args: argparse.Namespace) -> dict[str, object]:
     from clip2scene_ros.config import settings_of
 
     return {f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)}
-
-
-def _draw(path: Path, evaluation: Evaluation, title: str, footer: str) -> None:
-    """Draw the scan that shows most."""
-    from clip2scene_ros.render import save_png, summary_picture
-
-    if evaluation.example is not None:
-        frame, segmentation = evaluation.example
-        save_png(path, summary_picture(frame, segmentation, evaluation.class_set, title, footer))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

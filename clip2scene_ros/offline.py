@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Protocol, TypeVar
@@ -12,30 +12,21 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import CloudLimits
 from clip2scene_ros.errors import BadBag, BadCloud
-from clip2scene_ros.frame import UNKNOWN, Array, Frame, Scan, Segmentation
+from clip2scene_ros.evaluation import Evaluation, Labelled, evaluate
+from clip2scene_ros.frame import Array, Frame, Scan, Segmentation
 from clip2scene_ros.io.bag_frames import CLOUD, BagTopics, points_topic
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bags import BagWriter, cloud_message, stamp_of, string_message
-from clip2scene_ros.io.pointcloud import DEFAULT_LIMITS, pack, pack_rgb, parse, unpack_labels
-from clip2scene_ros.metrics import confusion, distance_bands
-from clip2scene_ros.words import claims
+from clip2scene_ros.io.pointcloud import pack, pack_rgb, parse, unpack_labels
+from clip2scene_ros.truth import truth_frames
 
 LABELS = "/clip2scene_segment/labels"
 LABELS_RGB = "/clip2scene_segment/labels_rgb"
 CLASS_SET = "/clip2scene_segment/class_set"
 """The topics of the live node under its default name: a bag labelled offline looks like a recording of it."""
 
-SEEN_POINTS = 20
-"""Fewer points of a class do not make it visible in a picture."""
-
 Item = TypeVar("Item")
-Labelled = tuple[Frame, Segmentation]
-Groups = Callable[[Frame], Mapping[str, Array]]
-"""Gives a frame's points by named (N,) bool masks, the same names for each frame."""
-
-ONE_SCENE = "all"
 log = logging.getLogger(__name__)
 
 
@@ -123,79 +114,6 @@ def segment_bag(
     return done
 
 
-@dataclass
-class Evaluation:
-    """Labels against ground truth.
-
-    Attributes:
-        class_set: the C classes of the labels.
-        matrix: (C, C + 1) int64, `metrics.confusion` summed over the scans.
-        frames: number of scans with ground truth.
-        latency_ms: milliseconds to label each scan, where they were measured.
-        example: the scan that shows most: most views, then most classes; None before the first.
-        scenes: scene -> its share of `matrix`; they add up to it.
-        groups: name of a group of points -> its share of `matrix`; groups may overlap and leave points out.
-    """
-
-    class_set: ClassSet
-    matrix: Array
-    frames: int = 0
-    latency_ms: list[float] = field(default_factory=list)
-    example: Labelled | None = None
-    scenes: dict[str, Array] = field(default_factory=dict)
-    groups: dict[str, Array] = field(default_factory=dict)
-
-    def add(self, frame: Frame, class_id: Array, scene: str, groups: Groups) -> None:
-        """Count a frame with ground truth: in all, in its scene, in the groups of its points."""
-        if frame.labels is None:
-            raise ValueError("Expected a frame with `labels`, but it has none.")
-        count = len(self.class_set)
-        matrix = confusion(frame.labels, class_id, count)
-        self.matrix += matrix
-        self.frames += 1
-        self.scenes[scene] = self.scenes.get(scene, 0) + matrix
-        for name, mask in groups(frame).items():
-            part = confusion(frame.labels[mask], class_id[mask], count)
-            self.groups[name] = self.groups.get(name, 0) + part
-
-
-def evaluate(
-    labelled: Iterable[Labelled],
-    class_set: ClassSet,
-    *,
-    scenes: Iterable[str] | None = None,
-    groups: Groups = distance_bands,
-) -> Evaluation:
-    """Score labelled frames whose ground truth is in terms of `class_set`; frames without are passed over.
-
-    Args:
-        labelled: frames with their labels.
-        class_set: of the labels.
-        scenes: the name of each item's scene, in the order of `labelled`, at least as many; all one scene when None.
-            Frames of a scene resemble each other, so that only scenes can be drawn again in a bootstrap.
-        groups: the points to score on their own as well; by distance unless told otherwise.
-
-    Raises:
-        ValueError: `scenes` has fewer names than `labelled` has items.
-    """
-    count = len(class_set)
-    result = Evaluation(class_set, np.zeros((count, count + 1), dtype=np.int64))
-    best, names = (-1, -1), iter(repeat(ONE_SCENE) if scenes is None else scenes)
-    for number, (frame, segmentation) in enumerate(labelled):
-        scene = next(names, None)
-        if scene is None:
-            raise ValueError(f"Expected a name in `scenes` for each item of `labelled`, but got only {number}.")
-        if frame.labels is None:
-            continue
-        result.add(frame, segmentation.class_id, scene, groups)
-        if "total" in segmentation.processing_ms:
-            result.latency_ms.append(segmentation.processing_ms["total"])
-        seen = int((np.bincount(frame.labels, minlength=256)[:UNKNOWN] >= SEEN_POINTS).sum())
-        if (len(frame.views), seen) > best:
-            best, result.example = (len(frame.views), seen), (frame, segmentation)
-    return result
-
-
 def evaluate_bag(
     bag: BagReader, segmenter: SegmentsScans, *, topic: str = "", progress: ShowsProgress = silent
 ) -> Evaluation:
@@ -216,35 +134,6 @@ def evaluate_bag(
     if not result.frames:
         raise BadBag("no_ground_truth", f"{bag.path}: no scan has ground truth with the same stamp.")
     return result
-
-
-def has_truth(bag: BagReader) -> bool:
-    """Return whether an open bag has a topic of ground truth."""
-    return bag.topics.get(BagTopics().ground_truth, ("", 0))[0] == CLOUD
-
-
-def truth_frames(
-    bag: BagReader,
-    class_set: ClassSet,
-    topic: str = "",
-    *,
-    images: bool = True,
-    limits: CloudLimits = DEFAULT_LIMITS,
-) -> Iterator[Frame]:
-    """Return the frames of an open bag, their labels given in terms of `class_set`; without `images` no views.
-
-    Raises:
-        BadBag: at once, when the bag has no ground truth or its classes are all unknown to `class_set`.
-    """
-    topics = BagTopics(points=topic)
-    if not has_truth(bag):
-        raise BadBag(
-            "no_ground_truth",
-            f"{bag.path}: expected ground truth on {topics.ground_truth} (x, y, z, class_id, instance_id), as "
-            "`clip2scene world` writes it; a bag without it can be labelled with `clip2scene segment`.",
-        )
-    table = class_ids(bag, class_set)
-    return (_with_class_ids(frame, table) for frame in bag.frames(topics, images=images, limits=limits))
 
 
 def recorded_labels(bag: BagReader, frames: Iterable[Frame]) -> Iterator[Labelled]:
@@ -289,35 +178,3 @@ def write_labels(out: BagWriter, scan: Scan, seg: Segmentation, stamp_ns: int, p
     out.write(LABELS, cloud_message(pack(scan, seg), scan.stamp_ns, scan.frame_id), stamp_ns)
     if palette is not None:
         out.write(LABELS_RGB, cloud_message(pack_rgb(scan, seg, palette), scan.stamp_ns, scan.frame_id), stamp_ns)
-
-
-def class_ids(bag: BagReader, class_set: ClassSet) -> Array:
-    """Return (256,) uint8: the bag's ground-truth class id -> class id in `class_set`, 255 where it has no such.
-
-    Raises:
-        BadBag: `class_set` has none of the classes.
-    """
-    truth = bag.class_set() or class_set
-    table = matched_ids(class_set, truth)
-    if (table == UNKNOWN).all():
-        raise BadBag(
-            "class_set",
-            f"{bag.path}: none of the classes of the ground truth is known ({', '.join(truth.names)}); "
-            f"known are {', '.join(class_set.names)}.",
-        )
-    return table
-
-
-def matched_ids(asked: ClassSet, known: ClassSet) -> Array:
-    """Return (256,) uint8: class id in `known` -> the one class of `asked` that means it, 255 where it is not one."""
-    table = np.full(256, UNKNOWN, dtype=np.uint8)
-    for i, mine in enumerate(claims(asked, known)):
-        if len(mine) == 1:
-            table[i] = mine[0]
-    return table
-
-
-def _with_class_ids(frame: Frame, table: Array) -> Frame:
-    if frame.labels is None:
-        return frame
-    return Frame(frame.scan, frame.views, frame.world_from_lidar, table[frame.labels], frame.instances)

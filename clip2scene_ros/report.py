@@ -22,10 +22,10 @@ import torch
 from clip2scene_ros import __version__
 from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadReport, short
+from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.metrics import accuracy, mean_iou
-from clip2scene_ros.offline import Evaluation
 from clip2scene_ros.report_format import FORMAT, Report, ious, number, plain, validate
 from clip2scene_ros.student.checkpoint import current_versions, file_sha256
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
@@ -61,23 +61,9 @@ def build_report(
     Raises:
         BadReport: a setting holds what JSON cannot, or a curve or table has another form.
     """
-    matrix, names = evaluation.matrix, evaluation.class_set.names
-    values = ious(matrix, names)
     report: Report = {
         "format": FORMAT,
-        "miou": number(mean_iou(matrix)),
-        "accuracy": number(accuracy(matrix)),
-        "iou": values,
-        "absent": [name for name, value in values.items() if value is None],
-        "frames": evaluation.frames,
-        "points": int(matrix.sum()),
-        "latency_ms": {name: number(value, 3) for name, value in percentiles(evaluation.latency_ms).items()},
-        "groups": {
-            name: {"miou": number(mean_iou(part)), "points": int(part.sum()), "iou": ious(part, names)}
-            for name, part in evaluation.groups.items()
-        },
-        "confusion": {"classes": list(names), "matrix": matrix.tolist()},
-        "scenes": {name: part.ravel().tolist() for name, part in sorted(evaluation.scenes.items())},
+        **_counted(evaluation),
         "data_sha256": data_sha256,
         "weights_sha256": weights_sha256,
         "world": world,
@@ -92,6 +78,27 @@ def build_report(
     }
     validate(report, "this report")
     return report
+
+
+def _counted(evaluation: Evaluation) -> Report:
+    """Return what a report says of the labels and the ground truth themselves."""
+    matrix, names = evaluation.matrix, evaluation.class_set.names
+    values = ious(matrix, names)
+    return {
+        "miou": number(mean_iou(matrix)),
+        "accuracy": number(accuracy(matrix)),
+        "iou": values,
+        "absent": [name for name, value in values.items() if value is None],
+        "frames": evaluation.frames,
+        "points": int(matrix.sum()),
+        "latency_ms": {name: number(value, 3) for name, value in percentiles(evaluation.latency_ms).items()},
+        "groups": {
+            name: {"miou": number(mean_iou(part)), "points": int(part.sum()), "iou": ious(part, names)}
+            for name, part in evaluation.groups.items()
+        },
+        "confusion": {"classes": list(names), "matrix": matrix.tolist()},
+        "scenes": {name: part.ravel().tolist() for name, part in sorted(evaluation.scenes.items())},
+    }
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from clip2scene_ros.errors import BadConfig
 
 if TYPE_CHECKING:
-    from clip2scene_ros.offline import Evaluation
+    from clip2scene_ros.evaluation import Evaluation
     from clip2scene_ros.report_format import Report
 
 CAPTION = "The scan with most camera views and most classes"

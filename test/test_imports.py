@@ -24,6 +24,7 @@ FLOORS = (
         "classes",
         "share",
         "metrics",
+        "evaluation",
         "report_format",
         "significance",
         "latency",
@@ -36,9 +37,9 @@ FLOORS = (
     ("geometry", "alignment", "alignment_fit", "student", "synchronizer", "camera_stream", "sync_sets", "drawing")
     + ("calibrate.watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
     ("io", "render", "render_sides", "teacher"),
-    ("calibrate", "collect", "compare", "label", "demo", "demo_teacher", "describe", "offline", "viewer", "vocabulary")
+    ("calibrate", "collect", "compare", "label", "demo", "describe", "offline", "truth", "viewer")
     + ("report", "report_alignment", "report_charts", "report_folder", "report_page", "report_style")
-    + ("agreement", "shard_report", "shard_sheet"),
+    + ("agreement", "shard_report", "shard_sheet", "vocabulary"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")
 ROS_MESSAGES = ("_msgs", "_srvs", "_interfaces")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,11 @@ from small_street import START_NS, STEP_NS, scan_and_labels, write_street
 
 from clip2scene_ros.classes import ClassSet, load_class_set, parse_words
 from clip2scene_ros.errors import BadBag
-from clip2scene_ros.frame import Frame, Scan, Segmentation
+from clip2scene_ros.frame import Scan, Segmentation
 from clip2scene_ros.io.bags import BagReader, BagWriter, stamp_of, string_message
 from clip2scene_ros.io.pointcloud import unpack_labels
-from clip2scene_ros.offline import (
-    CLASS_SET,
-    LABELS,
-    LABELS_RGB,
-    Labelling,
-    evaluate,
-    evaluate_bag,
-    recorded_labels,
-    segment_bag,
-    truth_frames,
-)
+from clip2scene_ros.offline import CLASS_SET, LABELS, LABELS_RGB, Labelling, evaluate_bag, recorded_labels, segment_bag
+from clip2scene_ros.truth import truth_frames
 
 WORLD = load_class_set("world")
 KITCHEN = ClassSet.from_json('{"name": "kitchen", "classes": [{"name": "fridge"}, {"name": "oven"}]}')
@@ -155,47 +146,6 @@ def test_evaluation_equals_a_count_point_by_point(tmp_path: Path) -> None:
     assert result.matrix.sum() == 6 * 600
     assert list(result.scenes) == ["a.mcap"]
     assert result.latency_ms == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
-
-
-def labelled_frames(count: int) -> Iterator[tuple[Frame, Segmentation]]:
-    for i in range(count):
-        scan, labels = scan_and_labels(i)
-        yield Frame(scan, labels=labels if i != 1 else None), KnownStudent().segment(scan)
-
-
-def slow_confusion(frames: Iterable[int], kept: Callable[[Scan, int], bool]) -> np.ndarray:
-    matrix = np.zeros((len(WORLD), len(WORLD) + 1), dtype=np.int64)
-    for i in frames:
-        scan, labels = scan_and_labels(i)
-        for n, (true, mine) in enumerate(zip(labels, KnownStudent().segment(scan).class_id, strict=True)):
-            if kept(scan, n):
-                matrix[true, mine] += 1
-    return matrix
-
-
-def test_scenes_and_groups_hold_their_share_of_the_points() -> None:
-    result = evaluate(labelled_frames(5), WORLD, scenes=iter("abbaa"))  # the second frame has no ground truth
-    assert list(result.scenes) == ["a", "b"]
-    np.testing.assert_array_equal(result.scenes["a"], slow_confusion((0, 3, 4), lambda scan, n: True))
-    np.testing.assert_array_equal(result.scenes["b"], slow_confusion((2,), lambda scan, n: True))
-    np.testing.assert_array_equal(sum(result.scenes.values()), result.matrix)
-    assert list(result.groups) == ["0-20 m", "20-40 m", "40+ m"]
-    near = slow_confusion((0, 2, 3, 4), lambda scan, n: float(np.hypot(*scan.points[n, :2])) < 20)
-    np.testing.assert_array_equal(result.groups["0-20 m"], near)
-    np.testing.assert_array_equal(sum(result.groups.values()), result.matrix)
-    assert 0 < near.sum() < result.matrix.sum()
-
-
-def test_groups_are_whatever_masks_the_caller_names() -> None:
-    result = evaluate(labelled_frames(1), WORLD, groups=lambda frame: {"high": frame.scan.points[:, 2] > -1.8})
-    assert list(result.scenes) == ["all"]
-    expected = slow_confusion((0,), lambda scan, n: bool(scan.points[n, 2] > -1.8))
-    np.testing.assert_array_equal(result.groups["high"], expected)
-
-
-def test_too_few_scene_names_are_an_error() -> None:
-    with pytest.raises(ValueError, match="only 2"):
-        evaluate(labelled_frames(3), WORLD, scenes=["a", "b"])
 
 
 def test_the_example_has_views_and_most_classes(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.errors import BadReport
+from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.metrics import mean_iou
-from clip2scene_ros.offline import Evaluation
 from clip2scene_ros.report import build_report, read_report, table, write_report
 from clip2scene_ros.report_charts import ticks
 from clip2scene_ros.report_format import KEYS

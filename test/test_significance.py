@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.errors import BadReport
+from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.metrics import mean_iou
-from clip2scene_ros.offline import Evaluation
 from clip2scene_ros.report import build_report, read_report, write_report
 from clip2scene_ros.significance import Comparison, compare, compare_reports, tail
 

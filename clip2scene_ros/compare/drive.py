@@ -11,10 +11,11 @@ from clip2scene_ros.frame import UNKNOWN, Array, Frame, Scan, Segmentation
 from clip2scene_ros.io.bag_frames import CLOUD, BagTopics, camera_topics, points_topic
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.label.labelling import Looking
-from clip2scene_ros.offline import SegmentsScans, ShowsProgress, class_ids, matched_ids, silent
+from clip2scene_ros.offline import SegmentsScans, ShowsProgress, silent
 from clip2scene_ros.teacher.labeler import Labeler, neighbourhoods
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import Teacher
+from clip2scene_ros.truth import class_ids, matched_ids
 
 PARTS = 6
 """Pictures are of scans that are at least this part of a drive apart."""

@@ -63,7 +63,7 @@ class Findings:
     """All that is concluded from the counts.
 
     Attributes:
-        measures: by their names in `compare_arguments.MEASURES`.
+        measures: by their names in `compare.arguments.MEASURES`.
         classes: IoU of each class, where there is ground truth.
         gate: name of the measure that decides; empty where nothing can.
     """

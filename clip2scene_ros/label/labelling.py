@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -13,16 +13,17 @@ import numpy as np
 
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, PseudoLabels, Segmentation
-from clip2scene_ros.io.bag_frames import CLOUD, COMPRESSED, IMAGE, BagTopics, camera_topics, points_topic
+from clip2scene_ros.io.bag_frames import COMPRESSED, IMAGE, BagTopics, camera_topics, points_topic
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.io.bag_writer import BagWriter
 from clip2scene_ros.io.bags import string_message
 from clip2scene_ros.io.stamps import cdr_stamp_ns
 from clip2scene_ros.label.account import Account
-from clip2scene_ros.offline import CLASS_SET, ShowsProgress, class_ids, play_clouds, silent, write_labels
+from clip2scene_ros.offline import CLASS_SET, ShowsProgress, play_clouds, silent, write_labels
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame, neighbourhoods
 from clip2scene_ros.teacher.motion import points_at_stamp
 from clip2scene_ros.teacher.teachers import PixelClasses, Teacher
+from clip2scene_ros.truth import class_ids, has_truth
 
 REMEMBERED = 24
 """Images of which the answer is kept: a LiDAR may turn ten times while a camera takes one picture."""
@@ -112,21 +113,16 @@ def label_bag(
     """
     check_bag(bag, topic)
     points, table = points_topic(bag, BagTopics(points=topic)), _truth_table(bag, account)
-    teacher = Looking(labeler.teacher)
-    labeler.teacher = teacher
+    teacher = labeler.teacher = Looking(labeler.teacher)
     frames = islice(_with_images(bag, topic, account), 0, max_frames * every or None, every)
-    scans = -(-bag.topics[points][1] // every)
-    total = min(scans, max_frames) if max_frames else scans
+    total = _most_frames(bag.topics[points][1], every, max_frames)
     stride = -(-total // ALIGNED)
     with BagReader(bag.path) as source:
         copy = _Copy(source, points, out)
         try:
             labelled = neighbourhoods(labeler.label(frames), 1)
             for number, (each, around) in enumerate(progress(labelled, "label", total)):
-                placed = each.frame.scan.points
-                if labeler.config.point_time:
-                    placed = points_at_stamp(each.frame, [near.frame for near in around])
-                truth = None if table is None or each.frame.labels is None else table[each.frame.labels]
+                placed, truth = _placed(each, around, labeler), _truth(each, table)
                 copy.write(each, account)
                 account.add(each, placed, truth, align=number % stride == 0)
                 account.images, account.looking_s = teacher.images, teacher.seconds
@@ -135,8 +131,7 @@ def label_bag(
         finally:
             _note_left_out(bag, teacher, account)
     if not account.frames:
-        why = "; ".join(f"{what}: {count}" for what, count in account.left_out.items()) or "the topic is empty"
-        raise BadBag("no_views", f"{bag.path}: no scan on {points} has an image that can be placed and read ({why}).")
+        raise _nothing(bag, points, account)
 
 
 def segmentation_of(labels: PseudoLabels, classes: int) -> Segmentation:
@@ -183,9 +178,27 @@ def _with_images(bag: BagReader, topic: str, account: Account) -> Iterator[Frame
             account.left_out["scans without a usable image near in time"] += 1
 
 
+def _most_frames(scans: int, every: int, max_frames: int) -> int:
+    """Return how many frames are labelled if all scans have images."""
+    asked = -(-scans // every)
+    return min(asked, max_frames) if max_frames else asked
+
+
+def _placed(labelled: LabelledFrame, around: Sequence[LabelledFrame], labeler: Labeler) -> Array:
+    """Return (N, 3) where the labeler took a frame's points to be [m]."""
+    if labeler.config.point_time:
+        return points_at_stamp(labelled.frame, [near.frame for near in around])
+    return labelled.frame.scan.points
+
+
+def _truth(labelled: LabelledFrame, table: Array | None) -> Array | None:
+    """Return (N,) uint8 a frame's true classes by `_truth_table`, None where there are none."""
+    return None if table is None or labelled.frame.labels is None else table[labelled.frame.labels]
+
+
 def _truth_table(bag: BagReader, account: Account) -> Array | None:
     """Return (256,) uint8 true class id -> class id, None where the bag has no ground truth of these classes."""
-    if bag.topics.get(BagTopics().ground_truth, ("", 0))[0] != CLOUD:
+    if not has_truth(bag):
         return None
     try:
         return class_ids(bag, account.class_set)
@@ -201,3 +214,9 @@ def _note_left_out(bag: BagReader, teacher: Looking, account: Account) -> None:
         account.left_out[f"clouds that could not be read ({reason})"] = count
     for (image_topic, _), reason in bag.refused_images.items():
         account.left_out[f"images on {image_topic} that could not be read ({reason})"] += 1
+
+
+def _nothing(bag: BagReader, points: str, account: Account) -> BadBag:
+    """Return the error that says why no scan of an open bag could be labelled."""
+    why = "; ".join(f"{what}: {count}" for what, count in account.left_out.items()) or "the topic is empty"
+    return BadBag("no_views", f"{bag.path}: no scan on {points} has an image that can be placed and read ({why}).")

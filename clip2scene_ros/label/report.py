@@ -17,6 +17,7 @@ from clip2scene_ros.report import hardware
 from clip2scene_ros.report_alignment import alignment_entry
 from clip2scene_ros.report_format import ious, number, plain
 from clip2scene_ros.student.checkpoint import current_versions
+from clip2scene_ros.teacher.labeler import Evidence
 from clip2scene_ros.teacher.teachers import Teacher
 
 FORMAT = "clip2scene-labels/1"
@@ -36,7 +37,7 @@ def build_label_report(
         data_sha256: of the bag.
         settings: name -> value.
     """
-    evidence, found = account.evidence, findings(account, teacher.notice)
+    found = findings(account, teacher.notice)
     left_out = [f"{count} {what}." for what, count in account.left_out.items()]
     return {
         "format": FORMAT,
@@ -48,20 +49,8 @@ def build_label_report(
         "images": account.images,
         "seconds_per_image": _rounded(share(account.looking_s, account.images)),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / RESIDENT_IN_MB),
-        "points": {
-            "total": evidence.points,
-            "in_image": _rounded(share(evidence.in_image, evidence.points)),
-            "seen": _rounded(share(evidence.visible, evidence.points)),
-            "hidden": _rounded(share(evidence.hidden, evidence.points)),
-            "labelled": _rounded(share(int(account.points[:255].sum()), evidence.points)),
-            "sky_leak": _rounded(share(evidence.absorbed, evidence.visible)),
-        },
-        "agreement": {
-            "cameras": _rounded(share(evidence.cameras_agree, evidence.cameras_compared)),
-            "cameras_compared": evidence.cameras_compared,
-            "sweeps": _rounded(share(evidence.sweeps_agree, evidence.sweeps_compared)),
-            "sweeps_compared": evidence.sweeps_compared,
-        },
+        "points": _points(account),
+        "agreement": _agreement(account.evidence),
         "ground_told": number(account.ground_told),
         "absorbed_pixels": _rounded(share(account.pixels.winners[-1], account.pixels.total)),
         "classes": _classes(account),
@@ -73,6 +62,27 @@ def build_label_report(
         "versions": {"clip2scene_ros": __version__, "numpy": np.__version__, **current_versions()},
         "hardware": hardware(),
         "command": command,
+    }
+
+
+def _points(account: Account) -> dict[str, Any]:
+    evidence = account.evidence
+    return {
+        "total": evidence.points,
+        "in_image": _rounded(share(evidence.in_image, evidence.points)),
+        "seen": _rounded(share(evidence.visible, evidence.points)),
+        "hidden": _rounded(share(evidence.hidden, evidence.points)),
+        "labelled": _rounded(share(int(account.points[:255].sum()), evidence.points)),
+        "sky_leak": _rounded(share(evidence.absorbed, evidence.visible)),
+    }
+
+
+def _agreement(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "cameras": _rounded(share(evidence.cameras_agree, evidence.cameras_compared)),
+        "cameras_compared": evidence.cameras_compared,
+        "sweeps": _rounded(share(evidence.sweeps_agree, evidence.sweeps_compared)),
+        "sweeps_compared": evidence.sweeps_compared,
     }
 
 

@@ -30,6 +30,7 @@ from clip2scene_ros.agreement import (
 )
 from clip2scene_ros.config import EvaluateNodeConfig, SegmenterConfig, SegmentNodeConfig, settings_of
 from clip2scene_ros.errors import BadBag, BadConfig, NodeFailed
+from clip2scene_ros.evaluation import Evaluation, evaluate
 from clip2scene_ros.frame import Frame
 from clip2scene_ros.io.bag_frames import BagTopics, points_topic
 from clip2scene_ros.io.bags import BagReader, BagWriter
@@ -43,8 +44,9 @@ from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.process import ros_arguments
 from clip2scene_ros.nodes.replay import Arrived, Player
 from clip2scene_ros.nodes.signals import Signals
-from clip2scene_ros.offline import LABELS, Evaluation, evaluate, has_truth, play_clouds, truth_frames
+from clip2scene_ros.offline import LABELS, play_clouds
 from clip2scene_ros.report_folder import ReportFolder, check_free
+from clip2scene_ros.truth import has_truth, truth_frames
 
 if TYPE_CHECKING:
     from clip2scene_ros.student.segmenter import Segmenter

@@ -84,9 +84,7 @@ def play_and_record(
         NodeFailed: no node answered within `discovery_s`, or what `check` raises.
     """
     arrived: Arrived = queue.SimpleQueue()
-    writer: AbstractContextManager[BagWriter | None] = nullcontext()
-    if bag_out is not None:
-        writer = BagWriter(bag_out, overwrite=overwrite)
+    writer = _recording(bag_out, overwrite)
     with (
         BagReader(bag_in) as bag,
         writer as out,
@@ -100,6 +98,10 @@ def play_and_record(
             player.play(data, stamp_ns)
             progress(len(player.sent), total)
         return player.finish(timeout_s)
+
+
+def _recording(bag_out: Path | str | None, overwrite: bool) -> AbstractContextManager[BagWriter | None]:
+    return nullcontext() if bag_out is None else BagWriter(bag_out, overwrite=overwrite)
 
 
 class Player:

@@ -10,7 +10,7 @@ import pytest
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import SegmenterConfig
-from clip2scene_ros.demo import STUDENT
+from clip2scene_ros.demo.command import STUDENT
 from clip2scene_ros.frame import Scan
 from clip2scene_ros.io.bags import BagReader, stamp_of
 from clip2scene_ros.io.pointcloud import parse, unpack_labels

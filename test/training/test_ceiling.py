@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.offline import Evaluation
+from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.report import build_report, write_report
 
 WORLD = load_class_set("world")

@@ -27,7 +27,7 @@ from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_ros.teacher.clip import load_clip
 from clip2scene_ros.vocabulary import carry, load_segmenter
 from clip2scene_training import pretrain as module
-from clip2scene_training import state
+from clip2scene_training import pretrain_step, state
 from clip2scene_training.config import AugmentConfig, ImageAugmentConfig, SemanticConfig, SpaceTimeConfig, SwitchConfig
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.pretrain_config import PretrainConfig
@@ -185,14 +185,14 @@ def test_an_interrupted_run_resumes_as_if_unbroken(config, labels, tmp_path, mon
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(config, labels, tmp_path, monkeypatch):
-    out, calls, real = tmp_path / "student.safetensors", [], module.semantic_loss
+    out, calls, real = tmp_path / "student.safetensors", [], pretrain_step.semantic_loss
     config = replace(config, switching=SwitchConfig(probability=0.0))
 
     def breaks(logits, *rest, **named):
         calls.append(out.read_bytes() if out.exists() else b"")
         return real(logits, *rest, **named) * (float("nan") if len(calls) == 4 else 1.0)
 
-    monkeypatch.setattr(module, "semantic_loss", breaks)
+    monkeypatch.setattr(pretrain_step, "semantic_loss", breaks)
     with pytest.raises(Diverged, match="step 3"):
         pretrain(
             streets(1, frames=2), None, replace(config, switching=SwitchConfig(probability=0.0)), out, cache=labels
@@ -224,7 +224,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_and_state(config, labels, t
 
 
 def test_predictions_come_in_at_their_step_and_are_of_the_moving_average(config, labels, tmp_path, monkeypatch):
-    asked, steps, real = [], [], module.generator_for
+    asked, steps, real = [], [], pretrain_step.generator_for
     forward = MovingAverage.forward
 
     def noted(self, *inputs):
@@ -235,14 +235,14 @@ def test_predictions_come_in_at_their_step_and_are_of_the_moving_average(config,
         steps.append(step)
         return real(seed, step, stream)
 
-    original = module.self_trains
+    original = pretrain_step.self_trains
 
     def trains(step, of, switching):
         steps.append(step)
         return original(step, of, switching)
 
-    monkeypatch.setattr(module, "generator_for", generator)
-    monkeypatch.setattr(module, "self_trains", trains)
+    monkeypatch.setattr(pretrain_step, "generator_for", generator)
+    monkeypatch.setattr(pretrain_step, "self_trains", trains)
     monkeypatch.setattr(MovingAverage, "forward", noted)
     out = tmp_path / "student.safetensors"
     later = replace(config, switching=SwitchConfig(start=0.6, prediction="ema", unpaired=True), steps=5)
@@ -281,13 +281,13 @@ def test_without_the_semantic_term_the_head_that_learned_is_kept(config, labels,
 
 
 def test_mixed_precision_learns_and_its_losses_are_not_mixed(config, labels, tmp_path, monkeypatch):
-    seen, real = set(), module.space_time_loss
+    seen, real = set(), pretrain_step.space_time_loss
 
     def noted(points, pixels, text, *rest, **named):
         seen.update({points.dtype, pixels.dtype, text.dtype, torch.is_autocast_enabled("cpu")})
         return real(points, pixels, text, *rest, **named)
 
-    monkeypatch.setattr(module, "space_time_loss", noted)
+    monkeypatch.setattr(pretrain_step, "space_time_loss", noted)
     out = tmp_path / "student.safetensors"
     pretrain(streets(1, frames=2), None, replace(config, precision="bf16"), out, cache=labels)
     assert seen == {torch.float32, False}

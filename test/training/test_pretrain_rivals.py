@@ -17,6 +17,7 @@ from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import pretrain as module
+from clip2scene_training import pretrain_step
 from clip2scene_training.config import RIVALS, ImageAugmentConfig, SwitchConfig
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
@@ -119,14 +120,14 @@ def test_a_term_of_a_rival_stands_beside_the_papers(clip, labels, tmp_path, note
 
 
 def test_the_surest_predictions_alone_are_labels_where_that_is_asked(clip, labels, tmp_path, monkeypatch):
-    asked, real = [], module.self_labels
+    asked, real = [], pretrain_step.self_labels
 
     def self_labels(scores, config, superpoint):
         found = real(scores, config, superpoint)
         asked.append((config.accept, superpoint is not None, len(scores), float((found != UNKNOWN).float().mean())))
         return found
 
-    monkeypatch.setattr(module, "self_labels", self_labels)
+    monkeypatch.setattr(pretrain_step, "self_labels", self_labels)
     switching = SwitchConfig(start=0.5, accept=0.5, superpoints=True, unpaired=True, prediction="ema")
     config = replace(small("paper", clip), switching=switching, steps=4)
     pretrain(streets(1, frames=3), None, config, tmp_path / "sure.safetensors", cache=labels)

@@ -27,10 +27,10 @@ from clip2scene_training.config import (
 )
 from clip2scene_training.consistency import PixelProjection
 from clip2scene_training.pixel_features import PairFeatures, dense_clip, features_at, make_maps
-from clip2scene_training.pretrain import key_frames_first, losses_of
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pretrain_loader import PretrainSamples, pretrain_batches
 from clip2scene_training.pretrain_samples import PretrainSample
+from clip2scene_training.pretrain_step import key_frames_first, losses_of
 from clip2scene_training.pseudo_labels import make_pseudo_labels
 from clip2scene_training.student import TwoHeadedStudent
 from clip2scene_training.switching import MovingAverage

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from clip2scene_ros import arguments, cli
+from clip2scene_ros.arguments import drives
 from clip2scene_ros.frame import Frame, View
 from clip2scene_ros.geometry import project, visible
 from clip2scene_ros.io.bags import BagReader
@@ -350,9 +351,9 @@ def test_unknown_weather_is_refused() -> None:
 
 
 def test_the_command_line_knows_the_worlds_splits_rigs_and_weather() -> None:
-    assert tuple(SPLITS) == arguments.WORLD_SPLITS
-    assert tuple(RIGS) == arguments.WORLD_RIGS
-    assert arguments.WORLD_WEATHER == WEATHER
+    assert tuple(SPLITS) == drives.WORLD_SPLITS
+    assert tuple(RIGS) == drives.WORLD_RIGS
+    assert drives.WORLD_WEATHER == WEATHER
 
 
 def test_the_command_line_writes_the_world_that_was_asked_for(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from clip2scene_ros.evaluation import Evaluation, Labelled, evaluate
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Scan
 from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import distance_bands, mean_iou
-from clip2scene_ros.offline import Evaluation, Labelled, evaluate
 from clip2scene_training.batching import FrameDataset
 from clip2scene_training.pseudo_labels import PseudoLabelled
 

@@ -17,41 +17,27 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
+from clip2scene_ros.evaluation import Groups
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.offline import Groups
-from clip2scene_ros.student.checkpoint import save_checkpoint
+from clip2scene_ros.student.checkpoint import CheckpointCard, save_checkpoint
 from clip2scene_training.batching import FrameDataset
-from clip2scene_training.consistency import cosine_loss, space_time_loss
 from clip2scene_training.learner import Learner, begin
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pretrain_data import Lessons, prepare
 from clip2scene_training.pretrain_loader import PretrainSamples, pretrain_batches
 from clip2scene_training.pretrain_samples import PretrainSample
+from clip2scene_training.pretrain_step import key_frames_first, losses_of, weight_of
 from clip2scene_training.pseudo_labels import SceneFrames
 from clip2scene_training.readout import read_out
-from clip2scene_training.rivals import SeenPairs, rival_losses
 from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
-from clip2scene_training.semantic import capped_weights, semantic_loss, text_logits
+from clip2scene_training.semantic import capped_weights
 from clip2scene_training.state import TrainState
-from clip2scene_training.superpixels import superpixels_of_pairs
-from clip2scene_training.superpoints import superpoints_of
-from clip2scene_training.switching import (
-    MovingAverage,
-    generator_for,
-    self_labels,
-    self_trains,
-    switched_labels,
-    unpaired,
-)
 from clip2scene_training.synchronized import average
 from clip2scene_training.validation import curves, look, write_results
-
-SWITCH, CELLS, CONTRAST = 0, 1, 2
-"""Streams of chance: which labels are switched, which pairs of an over-full cell count, which pairs are contrasted."""
 
 
 @dataclass(frozen=True)
@@ -189,131 +175,19 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
 
     if not fabric.is_global_zero:
         return {}
-    if config.losses.without_classes:
-        card = read_out(state.student.student.kept(), card, lessons.frames, lessons.keys, config)
-        save_checkpoint(run.out, state.student.student.kept(), card)
-    if not run.out.exists():  # a finished run whose checkpoint was taken away
-        save_checkpoint(run.out, state.student.student.kept(), card)
+    finish(run, state, card)
     report = judged(fabric, run, state, folder)
     pace = {"steps": max(0, state.step - first - 1), "seconds": learning_s, "waited_s": waited_s}
     return {**report, "curve": state.curve, "training": pace}
 
 
-def losses_of(
-    fabric: Fabric,
-    student: nn.Module,
-    ema: MovingAverage | None,
-    batch: PretrainSample,
-    pixels: Tensor | None,
-    text: Tensor,
-    weights: Tensor | None,
-    config: PretrainConfig,
-    step: int,
-) -> dict[str, Tensor]:
-    """Return what is counted wrong in a batch: the method, section by section.
-
-    Args:
-        fabric: the network is called within its autocast, the losses are not.
-        student: the `TwoHeadedStudent`, as this process calls it.
-        ema: its moving average, where that gives predictions.
-        batch: key frames with their sweeps, the key frames' pairs first.
-        pixels: (P, d) CLIP's features of the pairs' pixels, where they are read.
-        text: (C, D) vectors of the classes.
-        weights: (C,) of the classes, or None for equal ones.
-        config: settings.
-        step: 0-based.
-    """
-    # Every sweep goes through the network: two embeddings of each voxel (V, D), and those of pixels (P, D).
-    local, world, shown = student(batch.coords, batch.feats, pixels)
-    rows, labels, losses = batch.inverse[batch.pair_point], batch.pair_class, {}  # of each pair: its voxel, its class
-    semantic, space_time, switching = config.semantic, config.space_time, config.switching
-
-    if semantic.weight:
-        logits = text_logits(world, text, semantic.normalize, semantic.temperature)
-        # Section 3.4: from some time on, labels of pixels and predictions take turns.
-        if self_trains(step, config.steps, switching):
-            speaks = world
-            if ema is not None:
-                with fabric.autocast():
-                    speaks = ema(batch.coords, batch.feats)[1].float()
-            # Equal voxels, equal predictions; but a share of the surest and a majority are of points.
-            scores = text_logits(speaks.detach(), text, semantic.normalize, semantic.temperature)[batch.inverse]
-            predicted = self_labels(scores, switching, superpoints_of(batch) if switching.superpoints else None)
-            coins = generator_for(config.seed, step, SWITCH)
-            labels = switched_labels(labels, predicted[batch.pair_point], switching, coins)
-            if switching.unpaired:
-                alone = unpaired(batch.pair_point, len(batch.inverse))
-                losses["unpaired"] = semantic_loss(
-                    logits.index_select(0, batch.inverse[alone]), predicted[alone], semantic.form, weights=weights,
-                    average=average,
-                )  # fmt: skip
-        # Section 3.2: a point scores highest with the words of its pixel's class.
-        losses["semantic"] = semantic_loss(
-            logits.index_select(0, rows), labels, semantic.form, weights=weights, average=average
-        )
-
-    # Section 3.3: points of a cell of space, in all sweeps, are pulled to what words find there in pixels and points.
-    if space_time.weight and space_time.form == "cells":
-        losses["space_time"] = space_time_loss(
-            local.index_select(0, rows), shown, text, batch.cell[batch.pair_point], batch.pair_class, space_time,
-            generator=generator_for(config.seed, step, CELLS), average=average,
-        )  # fmt: skip
-    elif space_time.weight and pixels is not None:
-        known = batch.pair_class != UNKNOWN
-        losses["space_time"] = cosine_loss(local.index_select(0, rows), pixels, known, average=average)
-    if config.contrast.weight or config.distill.weight or config.feature.weight:
-        pairs = seen_pairs(batch, world.index_select(0, rows), pixels, shown, text, config)
-        drawn = generator_for(config.seed, step, CONTRAST)
-        losses |= rival_losses(pairs, config.losses, generator=drawn, average=average)
-    return losses
-
-
-def seen_pairs(
-    batch: PretrainSample,
-    points: Tensor,
-    pixels: Tensor | None,
-    shown: Tensor | None,
-    text: Tensor,
-    config: PretrainConfig,
-) -> SeenPairs:
-    """Return what rivals read of a batch's P pairs.
-
-    Args:
-        batch: has images where superpixels are asked for.
-        points: (P, D) embeddings by the global head.
-        pixels: (P, D) CLIP's features of the pairs' pixels.
-        shown: the same, projected, where they are.
-        text: (C, D) vectors of the classes.
-        config: settings.
-    """
-    contrast, distills = config.contrast, bool(config.distill.weight) and pixels is not None
-    divides = bool(contrast.weight) and contrast.form == "superpixels"
-    return SeenPairs(
-        points=points,
-        labels=batch.pair_class,
-        logits=text_logits(points, text, config.semantic.normalize, config.semantic.temperature) if distills else None,
-        features=pixels,
-        projected=shown,
-        teacher=config.text.scale * pixels @ text.T if distills and pixels is not None else None,
-        superpixel=superpixels_of_pairs(batch.images, batch.pair_view, batch.pair_pixel, contrast.superpixels)
-        if divides
-        else None,
-    )
-
-
-def key_frames_first(batch: PretrainSample) -> PretrainSample:
-    """Return the batch with the pairs of key frames first: the first pair of a cell says which class it has."""
-    order = batch.sweep[batch.pair_point].argsort(stable=True)
-    names = ("pair_point", "pair_view", "pair_pixel", "pair_class", "pair_confidence")
-    pairs: dict[str, Any] = {name: getattr(batch, name)[order] for name in names}
-    return replace(batch, **pairs)
-
-
-def weight_of(loss: str, config: PretrainConfig) -> float:
-    """Return how much a loss of `losses_of` counts; the rivals' have their weights already."""
-    return {
-        "semantic": config.semantic.weight, "unpaired": config.semantic.weight, "space_time": config.space_time.weight
-    }.get(loss, 1.0)  # fmt: skip
+def finish(run: Run, state: TrainState[Learner], card: CheckpointCard) -> None:
+    """See that the checkpoint is there and has classes; a student that learned without them is read out."""
+    if run.config.losses.without_classes:
+        card = read_out(state.student.student.kept(), card, run.lessons.frames, run.lessons.keys, run.config)
+        save_checkpoint(run.out, state.student.student.kept(), card)
+    if not run.out.exists():  # a finished run whose checkpoint was taken away
+        save_checkpoint(run.out, state.student.student.kept(), card)
 
 
 def class_weights(lessons: Lessons, config: PretrainConfig) -> Tensor:

@@ -119,6 +119,16 @@ def train_clip(
     """
     if len(photos) < config.batch_size:
         raise BadDataset("empty", f"Expected at least {config.batch_size} photos, a batch, but got {len(photos)}.")
+    run = _begin(photos, config, out, rows, resume=resume)
+    seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
+    report = {**run.facts(len(photos)), "seconds": seconds, "data_sha256": run.data_sha256, "command": command}
+    with whole_file(run.folder / "report.json") as file:
+        file.write(json.dumps(report, indent=2).encode())
+    return report
+
+
+def _begin(photos: Photos, config: TrainClipConfig, out: Path, rows: WordRows | None, *, resume: bool) -> _Run:
+    """Return a new run, or one that goes on where it stopped; what is raised is told in `train_clip`."""
     folder = training_folder(out)
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
@@ -128,39 +138,13 @@ def train_clip(
     optimizer = torch.optim.AdamW(parameter_groups(model, config.weight_decay), config.learning_rate, betas=BETAS)
     data_sha256 = photos.sha256()
     state = TrainState(0, model, optimizer, json.dumps([data_sha256, asdict(config)]))
-    run = _Run(
-        fabric, config, out, folder, state, card_of(config, out, words), words, rows, *fabric.setup(model, optimizer)
-    )
+    card, trained = card_of(config, out, words), fabric.setup(model, optimizer)
     goes_on = resume and (folder / STATE).exists()
     if goes_on:
         state.restore(folder / STATE)
     # A run from the start hides the curves of the one that it replaces.
     fabric.loggers.append(TensorBoardLogger(folder, name="", version="", purge_step=None if goes_on else 0))
-    seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
-    report = {
-        **_facts(state, photos, config, out),
-        "seconds": seconds,
-        "data_sha256": data_sha256,
-        "command": command,
-    }
-    with whole_file(folder / "report.json") as file:
-        file.write(json.dumps(report, indent=2).encode())
-    return report
-
-
-def _facts(state: TrainState[nn.Module], photos: Photos, config: TrainClipConfig, out: Path) -> dict[str, Any]:
-    """Return what a report says of a finished run, but how long it took and what it was told."""
-    return {
-        "steps": state.step,
-        "pairs": state.step * config.batch_size * config.views,
-        "photos": len(photos),
-        "parameters": sum(p.numel() for p in state.student.parameters()),
-        "bytes": out.stat().st_size,
-        "sha256": file_sha256(out),
-        "curve": state.curve,
-        "settings": asdict(config),
-        "versions": {**current_versions(), "open_clip": str(open_clip().__version__)},
-    }
+    return _Run(fabric, config, out, folder, state, data_sha256, card, words, rows, *trained)
 
 
 def _fabric(config: TrainClipConfig) -> Fabric:
@@ -181,6 +165,7 @@ class _Run:
     out: Path
     folder: Path
     state: TrainState[nn.Module]
+    data_sha256: str
     card: ClipCard
     words: WordTokenizer
     rows: WordRows | None
@@ -275,6 +260,20 @@ class _Run:
         """Write the model and the state to go on from."""
         save_clip(self.out, copy.deepcopy(self.state.student).half(), self.card)
         self.state.save(self.folder / STATE)
+
+    def facts(self, photos: int) -> dict[str, Any]:
+        """Return what a report says of a finished run, but how long it took and what it was told."""
+        return {
+            "steps": self.state.step,
+            "pairs": self.state.step * self.config.batch_size * self.config.views,
+            "photos": photos,
+            "parameters": sum(p.numel() for p in self.state.student.parameters()),
+            "bytes": self.out.stat().st_size,
+            "sha256": file_sha256(self.out),
+            "curve": self.state.curve,
+            "settings": asdict(self.config),
+            "versions": {**current_versions(), "open_clip": str(open_clip().__version__)},
+        }
 
 
 def batch_of(count: int, size: int, step: int, seed: int) -> Array:

@@ -13,9 +13,9 @@ from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.config import SegmenterConfig
+from clip2scene_ros.evaluation import Groups, Labelled, evaluate
 from clip2scene_ros.frame import Array
 from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.offline import Groups, Labelled, evaluate
 from clip2scene_ros.report import build_report, sha256_of, write_report
 from clip2scene_ros.report_page import write_page
 from clip2scene_ros.student.segmenter import Segmenter

@@ -13,7 +13,7 @@ from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Frame
 from clip2scene_ros.io.bag_frames import BagTopics
 from clip2scene_ros.io.bag_reader import BagReader
-from clip2scene_ros.offline import truth_frames
+from clip2scene_ros.truth import truth_frames
 from clip2scene_training.datasets.cache import is_saved, load_frame, save_frame, user_cache
 
 

@@ -13,15 +13,16 @@ import numpy as np
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import ClipConfig, LabelerConfig
 from clip2scene_ros.errors import BadTeacher
+from clip2scene_ros.evaluation import SEEN_POINTS, Evaluation, Labelled, evaluate
 from clip2scene_ros.frame import UNKNOWN, Array, Frame, Segmentation
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import distance_bands, mean_iou
-from clip2scene_ros.offline import SEEN_POINTS, Evaluation, Labelled, evaluate, truth_frames
 from clip2scene_ros.render import save_png
 from clip2scene_ros.render_sides import sides_picture
 from clip2scene_ros.teacher.labeler import Labeler, LabelledFrame
 from clip2scene_ros.teacher.teachers import TINY, ClipTeacher
+from clip2scene_ros.truth import truth_frames
 
 EVERY = 8
 """Of so many scans with images one is labelled: every 0.8 s, near enough to know the vehicle's way between them."""

@@ -1,28 +1,21 @@
-"""The demo's folder and stages; `cli.py` hands in what lies on other floors (the world, the live node)."""
+"""The demo's folder: the drive, its labels, and what is told of them."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.evaluation import Labelled
 from clip2scene_ros.io.bag_reader import BagReader
-from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.offline import Evaluation, Labelled, evaluate, recorded_labels, truth_frames
-from clip2scene_ros.report import build_report, sha256_of, weights_sha256, write_report
-from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
+from clip2scene_ros.offline import recorded_labels
+from clip2scene_ros.report import sha256_of, write_report
+from clip2scene_ros.truth import truth_frames
 
-if TYPE_CHECKING:
-    from clip2scene_ros.demo_teacher import Lesson
-
-STUDENT = DEMO_CHECKPOINT.with_name("student.safetensors")
-"""The demo's student, which learned without labels; `--checkpoint` takes any other."""
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"
 REPORT, PAGE, PICTURE = "report.json", "report.html", "demo.png"
 
@@ -80,70 +73,6 @@ class DemoFolder:
         if not isinstance(card, dict) or card.get("world") != world or not self.drive.is_file():
             return False
         return bool(card.get("sha256") == sha256_of(self.drive))
-
-
-class StageClock:
-    """Measures the stages of a run and tells their seconds.
-
-    Attributes:
-        seconds: duration of each finished stage [s], by name, in order.
-    """
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """Measure stages; `tell` is called with a line when one has ended."""
-        self.seconds: dict[str, float] = {}
-        self._tell, self._start = tell, time.monotonic()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
-        """Run one stage; what the block says of it is told with its seconds."""
-        start, notes = time.monotonic(), list[str]()
-        yield notes.append
-        self.seconds[name] = time.monotonic() - start
-        self._tell(f"{name:<8} {self.seconds[name]:6.1f} s  {', '.join(notes)}")
-
-    def total(self) -> None:
-        """Tell the seconds since the clock was made."""
-        self._tell(f"{'total':<8} {time.monotonic() - self._start:6.1f} s")
-
-
-def score(
-    folder: DemoFolder,
-    class_set: ClassSet,
-    latency_ms: list[float],
-    *,
-    drive: dict[str, Any],
-    config: SegmenterConfig,
-    notice: str,
-    command: str,
-    lesson: Lesson | None = None,
-) -> tuple[Evaluation, dict[str, Any]]:
-    """Compare the recorded labels with the drive's ground truth; return the evaluation and its report.
-
-    Args:
-        folder: holds the drive and the labelled bag.
-        class_set: of the labels.
-        latency_ms: measured while the labels were recorded [ms].
-        drive: what made the drive, for the report.
-        config: names the weights.
-        notice: what the report says of them.
-        command: the command line.
-        lesson: what a teacher has labelled of the drive; then the student is also scored on the same points.
-    """
-    with labelled_frames(folder, class_set, images=lesson is None) as labelled:
-        watched = labelled if lesson is None else lesson.watch(labelled)
-        result = evaluate(watched, class_set, groups=distance_bands if lesson is None else lesson.groups)
-    result.latency_ms = latency_ms
-    report = build_report(
-        result,
-        data_sha256=sha256_of(folder.drive),
-        weights_sha256=weights_sha256(config),
-        world=drive,
-        command=command,
-        tables=None if lesson is None else {"The teacher's labels and the student": lesson.table(result)},
-        notes=[f"{notice}.", *([] if lesson is None else [f"{lesson.notice}."])],
-    )
-    return result, report
 
 
 @contextmanager

@@ -16,14 +16,16 @@ from PIL import Image
 from small_street import START_NS, scan_and_labels, write_student
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.demo import DemoFolder, StageClock
-from clip2scene_ros.demo_teacher import Lesson
+from clip2scene_ros.demo.clock import StageClock
+from clip2scene_ros.demo.folder import DemoFolder
+from clip2scene_ros.demo.teacher import Lesson
 from clip2scene_ros.errors import BadConfig, BadTeacher
+from clip2scene_ros.evaluation import Evaluation, evaluate
 from clip2scene_ros.frame import Frame, PseudoLabels, Segmentation
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import confusion, mean_iou
-from clip2scene_ros.offline import LABELS, Evaluation, evaluate
+from clip2scene_ros.offline import LABELS
 from clip2scene_ros.render_sides import BIRD_PX, sides_picture
 from clip2scene_ros.report import sha256_of
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame

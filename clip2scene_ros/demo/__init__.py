@@ -1,0 +1,1 @@
+"""`clip2scene demo`: the whole path on a short synthetic drive."""
