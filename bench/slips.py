@@ -2,7 +2,7 @@
 
     python bench/slips.py watch runs/slips --split val     # 3 minutes of driving; thresholds were chosen on these
     python bench/slips.py watch runs/slips --split test    # 4 others, one by night and one in fog
-    python bench/slips.py mend runs/slips                  # turned for 20 s, then put right: how long is it left out?
+    python bench/slips.py mend runs/slips                  # turned, then put right: how long is it left out?
     python bench/slips.py causes drive.mcap                # a bag of `clip2scene world`, made wrong in every way
     python bench/slips.py causes bent.mcap --distorted     # one whose lenses are distorted
     python bench/slips.py real ../shared/data              # a nuScenes key frame and a KITTI frame
@@ -43,7 +43,9 @@ MINUTES = {
     "val": ((100_000, "any"), (100_001, "any"), (100_002, "night_or_fog")),
     "test": ((300_000, "any"), (300_001, "any"), (300_002, "night"), (300_003, "fog")),
 }
-MENDED_S = 20
+MENDED = {"turned from the start, for 20 s": (0, 20), "turned after a minute, for a minute": (60, 60)}
+"""Name -> for how many seconds a camera is right, then turned, before it is put right."""
+AFTERWARDS_S = 60
 DEGREES, METRES = (0.5, 1.0, 2.0), (0.1, 0.3)
 
 
@@ -122,43 +124,59 @@ def _row(times: list[float | None]) -> dict[str, Any]:
 
 
 def mend(args: argparse.Namespace) -> dict[str, Any]:
-    """Return for turns that are put right after 20 s from when to when the collector leaves those cameras out."""
-    found: dict[str, dict[str, list[float]]] = {f"{axis} 1 deg": {"out": [], "back": []} for axis in AXES}
-    cameras = 0
+    """Return for turns that are put right again from when to when the collector leaves those cameras out."""
+    turns = {name: slip for name, slip in slips().items() if name.endswith((" 0.5 deg", " 1 deg"))}
+    outs: dict[str, dict[str, list[Array]]] = {way: {name: [] for name in turns} for way in MENDED}
     for seed, weather in MINUTES[args.split]:
         frames = list(minute(seed, weather, args.cache))
-        cameras += len(frames[0].views)
-        for name, times in found.items():
-            for camera_times in _left_out(frames, slips()[name]).values():
-                times["out"].append(camera_times[0])
-                times["back"] += [camera_times[-1] + 1 - MENDED_S] if camera_times[-1] + 1 < len(frames) else []
+        for way, (right_s, turned_s) in MENDED.items():
+            for name, slip in turns.items():
+                outs[way][name].append(_left_out(frames, slip, right_s, turned_s))
         print(f"{seed} {weather} done", flush=True)
-    return {
-        name: {
-            "cameras": cameras,
-            "left_out": len(times["out"]),
-            "after_median_longest_s": [float(np.median(times["out"])), max(times["out"])] if times["out"] else [],
-            "back_within_40_s": len(times["back"]),
-            "back_after_median_longest_s": [float(np.median(times["back"])), max(times["back"])]
-            if times["back"]
-            else [],
-        }
-        for name, times in found.items()
+    return {"split": args.split} | {
+        way: {name: _mended(np.concatenate(each), *MENDED[way]) for name, each in outs[way].items()} for way in MENDED
     }
 
 
-def _left_out(frames: list[Frame], slip: Array) -> dict[str, list[int]]:
-    """Return camera -> the seconds in which the collector leaves it out, those alone that it does leave out."""
+def _left_out(frames: list[Frame], slip: Array, right_s: int, turned_s: int) -> Array:
+    """Return (cameras, seconds) bool: does the collector leave it out? The drive begins anew when it is over."""
     watcher, known = CalibrationWatch(), Slips()
-    found: dict[str, list[int]] = {}
-    for second, frame in enumerate(frames):
-        watcher.add(slipped(frame, slip if second < MENDED_S else np.eye(4)))
+    cameras = [view.name for view in frames[0].views]
+    found = np.zeros((len(cameras), right_s + turned_s + AFTERWARDS_S), dtype=bool)
+    for second in range(found.shape[1]):
+        frame = frames[second % len(frames)]
+        watcher.add(slipped(frame, slip if right_s <= second < right_s + turned_s else np.eye(4)))
         raw = RawSet(frame.scan.stamp_ns, "lidar", b"")
         known.learn(raw, {camera: fit_of(watcher.judgement(camera)) for camera in watcher.cameras})
-        for camera, fit in known.fits.items():
-            if fit.slipped:
-                found.setdefault(camera, []).append(second)
+        found[:, second] = [camera in known.fits and known.fits[camera].slipped for camera in cameras]
     return found
+
+
+def _mended(out: Array, right_s: int, turned_s: int) -> dict[str, Any]:
+    """Return the figures of (cameras, seconds): see `_left_out`."""
+    before, during, after = np.split(out, [right_s, right_s + turned_s], axis=1)
+    seen = during.any(axis=1)
+    first = during.argmax(axis=1)
+    gaps = [bool((~row[at:]).any()) for row, at in zip(during[seen], first[seen], strict=True)]
+    rows = after[during[:, -1]]  # still out when it is put right
+    back = AFTERWARDS_S - rows[:, ::-1].argmax(axis=1)
+    back = np.where(rows.any(axis=1), back, 0)[~rows[:, -1]]
+    return {
+        "cameras": len(out),
+        "left_out_before_it_slipped": int(before.any(axis=1).sum()),
+        "left_out": int(seen.sum()),
+        "after_median_longest_s": _median_longest(first[seen]),
+        "came_back_while_turned": sum(gaps),
+        "out_when_put_right": len(rows),
+        "back_within_40_s": int((back <= 40).sum()),
+        f"back_within_{AFTERWARDS_S}_s": len(back),
+        "back_after_median_longest_s": _median_longest(back),
+        "left_out_anew": int((np.diff(after.astype(int), axis=1) > 0).any(axis=1).sum()),
+    }
+
+
+def _median_longest(seconds: Array) -> list[float]:
+    return [float(np.median(seconds)), float(seconds.max())] if len(seconds) else []
 
 
 def causes(args: argparse.Namespace) -> dict[str, Any]:

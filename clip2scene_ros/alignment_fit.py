@@ -40,6 +40,7 @@ class Judgement:
         curve: (3, A) mean score at each of `ANGLES_DEG` about each of `AXES`; (3, 0) without views.
         turn_deg: (3,) the turn with the best score, between trials by a parabola [deg]; NaN without views.
         lead: (3,) by how many standard errors that turn leads the calibration; negative where it does not.
+        leads: (3, A) the same of each trial turn.
     """
 
     state: str = UNKNOWN
@@ -47,6 +48,7 @@ class Judgement:
     curve: Array = field(default_factory=lambda: np.zeros((3, 0)))
     turn_deg: Array = field(default_factory=lambda: np.full(3, np.nan))
     lead: Array = field(default_factory=lambda: np.full(3, np.nan))
+    leads: Array = field(default_factory=lambda: np.zeros((3, 0)))
 
     def in_words(self) -> str:
         """Return the state as words that follow a camera's name and `is`.
@@ -96,7 +98,7 @@ def judge(scores: Array) -> Judgement:
         state = SLIPPED
     elif np.all(errors[:, near] <= -FITS_ERRORS) and np.all(np.abs(turn) < NEAR_DEG):
         state = FITS
-    return Judgement(state, views, curve, turn, lead)
+    return Judgement(state, views, curve, turn, lead, errors)
 
 
 class CameraFit:
@@ -113,6 +115,11 @@ class CameraFit:
         """Take in (3, A) scores of a view; one without depth edges says nothing."""
         if np.isfinite(scores).all():
             self._scores.append(scores)
+
+    def keep(self, latest: int) -> None:
+        """Forget all views but the latest so many."""
+        while len(self._scores) > latest:
+            self._scores.popleft()
 
     def __len__(self) -> int:
         """Return the number of views that speak."""

@@ -75,3 +75,14 @@ def test_only_the_latest_views_are_kept_and_asked() -> None:
     assert len(fit) == fit.judge().views == 10
     assert fit.judge(5).views == 5
     assert fit.judge(5).turn_deg[0] == pytest.approx(1.5, abs=0.2)
+    fit.keep(3)
+    assert fit.judge().views == 3
+    fit.keep(0)
+    assert len(fit) == 0
+
+
+def test_each_trial_turn_is_held_against_the_calibration() -> None:
+    judgement = fit_of_balls(10, "yaw", 1.2).judge()
+    assert judgement.leads[np.arange(3), judgement.curve.argmax(axis=1)] == pytest.approx(judgement.lead)
+    assert not judgement.leads[:, ANGLES_DEG == 0.0].any()
+    assert (np.sign(judgement.leads) == np.sign(judgement.curve - judgement.curve[:, ANGLES_DEG == 0.0])).all()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from clip2scene_ros.alignment import EdgePair, depth_edges
-from clip2scene_ros.alignment_fit import ANGLES_DEG, SLIPPED, UNKNOWN, CameraFit, Judgement
+from clip2scene_ros.alignment_fit import ANGLES_DEG, FITS, SLIPPED, UNKNOWN, CameraFit, Judgement
 from clip2scene_ros.frame import NS_PER_S, Array, Frame, View
 
 EVERY_S = 1.0
@@ -19,14 +19,43 @@ MOVED_M = 1.0
 """Nor before the vehicle has come this far: at a red light the same chance would count again and again."""
 LOOKS = (8, 15, 30, 60)
 """The latest so many views are asked: few find a large slip soon, a minute's worth finds a small one."""
+BACK_ERRORS = 3.0
+"""By how many standard errors the calibration must beat the turn that was found before a camera is believed again. What
+`fits` asks, 2, is met by chance now and then by a camera that is turned by half a degree, and it is asked for hours."""
 
 
 @dataclass
 class _Camera:
+    """The views of a camera since it was last thought otherwise of, and what they say."""
+
     fit: CameraFit = field(default_factory=lambda: CameraFit(max(LOOKS)))
     stamp_ns: int | None = None
     place: Array | None = None
     judgement: Judgement = field(default_factory=Judgement)
+    slip: tuple[int, int] | None = None
+    """Where in `Judgement.leads` the turn stands by which it slipped; None where it has not."""
+
+    def judge(self) -> None:
+        """Judge anew after a look.
+
+        A change of mind is a change of evidence. What was seen before a slip was found says nothing of when it ends:
+        views of a camera that was right would end it at once, views of the slip would hide its end for a minute.
+        """
+        counts = sorted({min(look, len(self.fit)) for look in LOOKS}) if len(self.fit) >= LOOKS[0] else []
+        looks = [self.fit.judge(count) for count in counts]
+        slip = next((look for look in looks if look.state == SLIPPED), None)
+        if self.slip is None:
+            self.judgement = slip or (looks[-1] if looks else replace(self.fit.judge(), state=UNKNOWN))
+            if slip is not None:
+                self.slip = slip.main_axis, int(slip.curve[slip.main_axis].argmax())
+                self.fit.keep(0)
+            return
+        back = next((look for look in looks if look.state == FITS and look.leads[self.slip] <= -BACK_ERRORS), None)
+        if back is not None:
+            self.judgement, self.slip = back, None
+            self.fit.keep(back.views)
+        elif slip is not None:  # still, and said with the latest numbers
+            self.judgement = slip
 
 
 class CalibrationWatch:
@@ -87,12 +116,4 @@ class CalibrationWatch:
         camera = self._cameras.setdefault(view.name, _Camera())
         camera.stamp_ns, camera.place = view.stamp_ns, place
         camera.fit.add(pair.turned_scores(np.radians(ANGLES_DEG)))
-        camera.judgement = _latest(camera.fit)
-
-
-def _latest(fit: CameraFit) -> Judgement:
-    """Return what the shortest look says that finds a slip, else what the longest one says."""
-    if len(fit) < LOOKS[0]:
-        return replace(fit.judge(), state=UNKNOWN)
-    looks = [fit.judge(latest) for latest in sorted({min(look, len(fit)) for look in LOOKS})]
-    return next((look for look in looks if look.state == SLIPPED), looks[-1])
+        camera.judge()
