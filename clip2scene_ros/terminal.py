@@ -44,9 +44,6 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         complain(f"interrupted{f': {interrupt}' if str(interrupt) else '.'}")
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
-    except BrokenPipeError:  # `clip2scene inspect x | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except Exception as error:
         complain(f"error: {explain(error)}")
         if os.environ.get(DEBUG_VARIABLE) == "1":
@@ -71,8 +68,11 @@ def explain(error: Exception) -> str:
 
 
 def say(text: str = "") -> None:
-    """Print a result on stdout."""
-    print(text, flush=True)
+    """Print a result on stdout; where its reader has seen enough (`| head`), the command goes on unheard."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:

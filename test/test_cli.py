@@ -414,6 +414,23 @@ def test_every_failure_is_one_line_and_a_code(
     assert shown.count("\n") == 1
 
 
+@pytest.mark.parametrize("code", [terminal.OK, terminal.WORSE])
+def test_a_reader_that_has_seen_enough_does_not_change_the_exit_code(code: int) -> None:
+    program = f"from clip2scene_ros.terminal import run, say; raise SystemExit(run(lambda: say('text') or {code}))"
+    reader, pipe = os.pipe()
+    os.close(reader)  # as `| head` does
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stdout=pipe, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(pipe)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_a_pipe_that_breaks_elsewhere_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal.run(raising(BrokenPipeError(32, "Broken pipe"))) == 1  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "clip2scene: error: Broken pipe\n"
+
+
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(terminal.DEBUG_VARIABLE, "1")
     assert terminal.run(raising(ZeroDivisionError("oh"))) == 1  # type: ignore[arg-type]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import say
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.options import add_settings, given_settings
 
@@ -73,9 +73,9 @@ def main(argv: Sequence[str]) -> int:
     command = shlex.join(["clip2scene", "train-clip", *argv])
     report = train_clip(photos, held_out, config, args.out, resume=args.resume, command=command)
     last = report["curve"][-1] if report["curve"] else {}
-    sys.stdout.write(
+    say(
         f"{report['parameters'] / 1e6:.2f} million parameters, {report['bytes'] / 1e6:.2f} MB, "
         f"{report['pairs']} pairs in {report['seconds']:.0f} s, held-out captions found: {last.get('found', 0):.0%}\n"
-        f"{args.out}\n{folder / 'report.json'}\n"
+        f"{args.out}\n{folder / 'report.json'}"
     )
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros.config import Config, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import say
 from clip2scene_training.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def main(argv: Sequence[str]) -> int:
 
     command = shlex.join(["clip2scene", "finetune", *argv])
     report = finetune(train, val, config, args.out, resume=args.resume, command=command)
-    sys.stdout.write(f"{table(report)}\n{args.out}\n{folder / 'report.html'}\n")
+    say(f"{table(report)}\n{args.out}\n{folder / 'report.html'}")
     return 0
 
 
