@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -142,6 +143,20 @@ class _Stop:
     def check(self) -> None:
         if self._request is not None:
             raise self._request
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while the block runs, and raise them after it: for code that swallows them.
+
+    Nothing is held back in other threads than the first, which no signal interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _Stop() as stop:
+        yield
+    stop.check()
 
 
 def raise_on_sigterm() -> None:

@@ -9,7 +9,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -355,6 +357,53 @@ def test_ctrl_c_lets_the_item_in_hand_finish() -> None:
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
     assert interrupted_loop(2) == [0, 1]
+
+
+@terminal.uninterrupted()
+def swallow_ctrl_c(done: list[str]) -> None:
+    with suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("the import")
+    done.append("the rest")
+
+
+def test_a_signal_that_would_be_swallowed_comes_afterwards() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        swallow_ctrl_c(done)
+    assert done == ["the import", "the rest"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_is_not_interrupted_anyway() -> None:
+    done = []
+
+    def work() -> None:
+        with terminal.uninterrupted():
+            done.append("work")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == ["work"]
+
+
+def test_a_signal_while_trimesh_is_imported_ends_the_program() -> None:
+    program = (
+        "import builtins, os, signal, sys\n"
+        "plain = builtins.__import__\n"
+        "def importing(name, *rest):\n"
+        "    if name == 'networkx':  # which trimesh looks for, whatever is raised\n"
+        "        builtins.__import__ = plain\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return plain(name, *rest)\n"
+        "builtins.__import__ = importing\n"
+        "import clip2scene_training.world.mesh\n"
+        "print('not interrupted', builtins.__import__ is plain)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == ""
+    assert done.returncode == -signal.SIGINT
 
 
 class Screen(io.StringIO):
