@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -25,8 +27,8 @@ from clip2scene_ros.offline import LABELS
 from clip2scene_ros.report import read_report, sha256_of
 from clip2scene_ros.report_format import KEYS
 
-COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "inspect", "export")
-TRAINERS = ("finetune", "pretrain", "train-clip")
+COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "collect", "inspect", "calibrate", "export")
+TRAINERS = ("finetune", "pretrain", "ablate", "train-clip")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 ENVIRONMENT.pop("VIEWER", None)
 
@@ -97,6 +99,23 @@ def test_each_command_shows_an_example_that_its_own_grammar_accepts(command: str
     assert examples
     for words in examples:
         assert arguments.parse(words).command == command
+
+
+@pytest.mark.parametrize("command", TRAINERS)
+def test_each_trainer_shows_examples_and_options_of_others_that_there_are(command: str) -> None:
+    from clip2scene_ros import arguments
+    from clip2scene_training import clip_options, options, pretrain_options
+    from clip2scene_training.ablation import options as ablation_options
+
+    modules = {"finetune": options, "pretrain": pretrain_options, "ablate": ablation_options}
+    parser = modules.get(command, clip_options).parser()
+    text = parser.format_help().replace("\\\n", " ")
+    examples = [line for line in text.splitlines() if line.startswith(f"  clip2scene {command}")]
+    assert examples
+    for line in examples:
+        parser.parse_args(shlex.split(line, comments=True)[2:])
+    for other, option in re.findall(r"`clip2scene (\w+) (--[\w.-]+)`", text):
+        assert arguments.parse([other, "bag", "--out", "x", option, "y"]).command == other
 
 
 def test_every_setting_of_the_segmenter_is_an_option() -> None:

@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     from clip2scene_training.pretrain import pretrain
     from clip2scene_training.teachers import shipped_or_other
 
-    folder = check_output(args)
+    folder = check_output(args, config.device, config.clip.device)
     # what is quickly seen to be wrong is told before the long work: the data, then the words' CLIP
     shards = shards_of(args.data)
     if not shards:
