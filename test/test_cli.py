@@ -277,6 +277,20 @@ def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, 
     assert first == second
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_long_work(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    below = clip2scene("evaluate", street, "--out", tmp_path / "file" / "results")
+    assert (below.returncode, below.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path / 'file'} is a file: expected a folder for the results (--out DIR)" in below.stderr
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write everywhere
+    barred = clip2scene("evaluate", street, "--out", tmp_path / "results")
+    assert (barred.returncode, barred.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path} may not be written: choose another folder" in barred.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
     street: Path, student: Path, tmp_path: Path
 ) -> None:
