@@ -94,7 +94,7 @@ def _add_demo(commands: Any) -> None:  # noqa: ANN401 - argparse does not publis
         "show the whole path: a synthetic drive, segmented live, scored, pictured",
         "Write a short drive of the synthetic world (kept for the next time), play it over DDS into the real\n"
         "segmentation node in a second process, record its labels, score them against the ground truth and draw\n"
-        "one picture.",
+        "one picture. Without --checkpoint the student is the shipped one that learned without labels.",
         ("demo", "demo --out my_demo --seconds 4", "demo --viewer"),
     )
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="folder (%(default)s)")
@@ -164,7 +164,7 @@ def _add_evaluate(commands: Any) -> None:  # noqa: ANN401
         "evaluate",
         "score the labels of a bag that has ground truth",
         "Segment a bag that has ground truth (/ground_truth/points) and write report.json (miou, iou per class,\n"
-        "latency percentiles, hashes of data and weights, the command) and evaluation.png into a folder.",
+        "latency percentiles, hashes of data and weights, the command), report.html and evaluation.png into a folder.",
         (
             "evaluate drive.mcap --out results",
             "evaluate drive.mcap --out results --checkpoint my_student.safetensors --overwrite",

@@ -118,6 +118,12 @@ def test_each_trainer_shows_examples_and_options_of_others_that_there_are(comman
         assert arguments.parse([other, "bag", "--out", "x", option, "y"]).command == other
 
 
+def test_help_tells_what_evaluate_writes_and_which_student_the_demo_takes() -> None:
+    shown = clip2scene("evaluate", "--help").stdout
+    assert all(name in shown for name in ("report.json", "report.html", "evaluation.png"))
+    assert "learned without labels" in clip2scene("demo", "--help").stdout
+
+
 def test_every_setting_of_the_segmenter_is_an_option() -> None:
     from clip2scene_ros import arguments
     from clip2scene_ros.config import SegmenterConfig, settings_of
