@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,12 @@ def check_free(overwrite: bool, *paths: Path) -> None:
 
 
 def check_folder(path: Path, overwrite: bool, *names: str) -> None:
-    """Raise BadConfig where a folder for results is a file, or holds files of these names that may not be replaced."""
-    if path.exists() and not path.is_dir():
-        raise BadConfig("output", f"{path} is a file: expected a folder for the results (--out DIR).")
+    """Raise BadConfig where a folder for results cannot be written, or holds files that may not be replaced."""
+    nearest = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
+    if not nearest.is_dir():
+        raise BadConfig("output", f"{nearest} is a file: expected a folder for the results (--out DIR).")
+    if not os.access(nearest, os.W_OK):
+        raise BadConfig("output", f"{nearest} may not be written: choose another folder for the results (--out DIR).")
     check_free(overwrite, *(path / name for name in names))
 
 

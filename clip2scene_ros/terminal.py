@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -44,9 +45,6 @@ def run(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as interrupt:
         complain(f"interrupted{f': {interrupt}' if str(interrupt) else '.'}")
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
-    except BrokenPipeError:  # `clip2scene inspect x | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except Exception as error:
         complain(f"error: {explain(error)}")
         if os.environ.get(DEBUG_VARIABLE) == "1":
@@ -71,8 +69,11 @@ def explain(error: Exception) -> str:
 
 
 def say(text: str = "") -> None:
-    """Print a result on stdout."""
-    print(text, flush=True)
+    """Print a result on stdout; where its reader has seen enough (`| head`), the command goes on unheard."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(text: str) -> None:
@@ -142,6 +143,20 @@ class _Stop:
     def check(self) -> None:
         if self._request is not None:
             raise self._request
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while the block runs, and raise them after it: for code that swallows them.
+
+    Nothing is held back in other threads than the first, which no signal interrupts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _Stop() as stop:
+        yield
+    stop.check()
 
 
 def raise_on_sigterm() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import runpy
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,8 +27,8 @@ from clip2scene_ros.offline import LABELS
 from clip2scene_ros.report import read_report, sha256_of
 from clip2scene_ros.report_format import KEYS
 
-COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "inspect", "export")
-TRAINERS = ("finetune", "pretrain", "train-clip")
+COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "collect", "inspect", "calibrate", "export")
+TRAINERS = ("finetune", "pretrain", "ablate", "train-clip")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
 ENVIRONMENT.pop("VIEWER", None)
 
@@ -95,6 +99,29 @@ def test_each_command_shows_an_example_that_its_own_grammar_accepts(command: str
     assert examples
     for words in examples:
         assert arguments.parse(words).command == command
+
+
+@pytest.mark.parametrize("command", TRAINERS)
+def test_each_trainer_shows_examples_and_options_of_others_that_there_are(command: str) -> None:
+    from clip2scene_ros import arguments
+    from clip2scene_training import clip_options, options, pretrain_options
+    from clip2scene_training.ablation import options as ablation_options
+
+    modules = {"finetune": options, "pretrain": pretrain_options, "ablate": ablation_options}
+    parser = modules.get(command, clip_options).parser()
+    text = parser.format_help().replace("\\\n", " ")
+    examples = [line for line in text.splitlines() if line.startswith(f"  clip2scene {command}")]
+    assert examples
+    for line in examples:
+        parser.parse_args(shlex.split(line, comments=True)[2:])
+    for other, option in re.findall(r"`clip2scene (\w+) (--[\w.-]+)`", text):
+        assert arguments.parse([other, "bag", "--out", "x", option, "y"]).command == other
+
+
+def test_help_tells_what_evaluate_writes_and_which_student_the_demo_takes() -> None:
+    shown = clip2scene("evaluate", "--help").stdout
+    assert all(name in shown for name in ("report.json", "report.html", "evaluation.png"))
+    assert "learned without labels" in clip2scene("demo", "--help").stdout
 
 
 def test_every_setting_of_the_segmenter_is_an_option() -> None:
@@ -256,6 +283,20 @@ def test_evaluate_writes_the_same_report_each_time(street: Path, student: Path, 
     assert first == second
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_long_work(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    below = clip2scene("evaluate", street, "--out", tmp_path / "file" / "results")
+    assert (below.returncode, below.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path / 'file'} is a file: expected a folder for the results (--out DIR)" in below.stderr
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write everywhere
+    barred = clip2scene("evaluate", street, "--out", tmp_path / "results")
+    assert (barred.returncode, barred.stderr.count("\n")) == (1, 1)
+    assert f"{tmp_path} may not be written: choose another folder" in barred.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
 def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
     street: Path, student: Path, tmp_path: Path
 ) -> None:
@@ -357,6 +398,53 @@ def test_a_second_ctrl_c_stops_at_once() -> None:
     assert interrupted_loop(2) == [0, 1]
 
 
+@terminal.uninterrupted()
+def swallow_ctrl_c(done: list[str]) -> None:
+    with suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append("the import")
+    done.append("the rest")
+
+
+def test_a_signal_that_would_be_swallowed_comes_afterwards() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        swallow_ctrl_c(done)
+    assert done == ["the import", "the rest"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_another_thread_is_not_interrupted_anyway() -> None:
+    done = []
+
+    def work() -> None:
+        with terminal.uninterrupted():
+            done.append("work")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == ["work"]
+
+
+def test_a_signal_while_trimesh_is_imported_ends_the_program() -> None:
+    program = (
+        "import builtins, os, signal, sys\n"
+        "plain = builtins.__import__\n"
+        "def importing(name, *rest):\n"
+        "    if name == 'networkx':  # which trimesh looks for, whatever is raised\n"
+        "        builtins.__import__ = plain\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return plain(name, *rest)\n"
+        "builtins.__import__ = importing\n"
+        "import clip2scene_training.world.mesh\n"
+        "print('not interrupted', builtins.__import__ is plain)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == ""
+    assert done.returncode == -signal.SIGINT
+
+
 class Screen(io.StringIO):
     """A stderr that is, or is not, a terminal."""
 
@@ -412,6 +500,23 @@ def test_every_failure_is_one_line_and_a_code(
     shown = capsys.readouterr().err
     assert text in shown
     assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("code", [terminal.OK, terminal.WORSE])
+def test_a_reader_that_has_seen_enough_does_not_change_the_exit_code(code: int) -> None:
+    program = f"from clip2scene_ros.terminal import run, say; raise SystemExit(run(lambda: say('text') or {code}))"
+    reader, pipe = os.pipe()
+    os.close(reader)  # as `| head` does
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stdout=pipe, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.close(pipe)
+    assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_a_pipe_that_breaks_elsewhere_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert terminal.run(raising(BrokenPipeError(32, "Broken pipe"))) == 1  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "clip2scene: error: Broken pipe\n"
 
 
 def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def _add_evaluate(commands: Any) -> None:  # noqa: ANN401
         "evaluate",
         "score the labels of a bag that has ground truth",
         "Segment a bag that has ground truth (/ground_truth/points) and write report.json (miou, iou per class,\n"
-        "latency percentiles, hashes of data and weights, the command) and evaluation.png into a folder.",
+        "latency percentiles, hashes of data and weights, the command), report.html and evaluation.png into a folder.",
         (
             "evaluate drive.mcap --out results",
             "evaluate drive.mcap --out results --checkpoint my_student.safetensors --overwrite",

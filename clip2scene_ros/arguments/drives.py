@@ -34,7 +34,7 @@ def _add_demo(commands: Any) -> None:  # noqa: ANN401
         "show the whole path: a synthetic drive, segmented live, scored, pictured",
         "Write a short drive of the synthetic world (kept for the next time), play it over DDS into the real\n"
         "segmentation node in a second process, record its labels, score them against the ground truth and draw\n"
-        "one picture.",
+        "one picture. Without --checkpoint the student is the shipped one that learned without labels.",
         ("demo", "demo --out my_demo --seconds 4", "demo --viewer"),
     )
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="folder (%(default)s)")

@@ -18,6 +18,8 @@ from clip2scene_ros.terminal import complain, say
 
 ALL_FIT, WRONG, CANNOT_TELL = 0, 3, 4
 """Exit codes of a check: 1 and 2 are taken by failures and wrong usage."""
+BELONGS_TO = {"topic": "check", "calibration": "check", "scene": "from_nuscenes", "image_size": "from_kitti"}
+"""Option -> what it says nothing without."""
 
 
 def calibrate_command(args: argparse.Namespace) -> int:
@@ -26,6 +28,10 @@ def calibrate_command(args: argparse.Namespace) -> int:
     Raises:
         BadBag, BadCalibration, BadConfig: whatever is wrong, before the long work where it can be.
     """
+    for option, needs in BELONGS_TO.items():
+        if getattr(args, option) and not getattr(args, needs):
+            named, other = (f"--{name.replace('_', '-')}" for name in (option, needs))
+            raise BadConfig("options", f"{named} belongs to {other}, which is not given.")
     return check_bag(args) if args.check else convert(args)
 
 

@@ -47,7 +47,7 @@ def compare_command(args: argparse.Namespace) -> bool:
         missing = {name: why for name, why in (("miou", no_truth), ("agreement", no_teacher)) if why}
         if args.gate in missing:
             raise BadConfig("gate", f"--gate {args.gate} cannot decide: {missing[args.gate]}.")
-        complain(_of(teacher) if teacher else f"no teacher: {no_teacher}")
+        complain(_of(teacher) if teacher else f"without a teacher: {no_teacher}")
         account, bar = Account(students[0].class_set), Progress(args.quiet)
         try:
             compare_drive(bag, students, account, truth=truth, teacher=teacher, topic=args.topic, progress=bar)
@@ -103,7 +103,7 @@ def _teacher(args: argparse.Namespace, bag: BagReader, student: Segmenter) -> tu
     if not has_images(bag):
         return None, "the bag has no images"
     if who == NO_TEACHER:
-        hint = "none was asked for" if args.teacher else "name one with --teacher, such as 'ViT-B-16 openai'"
+        hint = "no teacher was asked for" if args.teacher else "name one with --teacher, such as 'ViT-B-16 openai'"
         return None, hint
     if who == BAG_TEACHER:
         return topic_teacher(bag), ""

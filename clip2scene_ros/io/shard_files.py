@@ -22,6 +22,7 @@ _REASONS = {
     errno.EROFS: "read_only",
     errno.EACCES: "read_only",
     errno.EPERM: "read_only",
+    errno.ENOTDIR: "read_only",
 }
 _log = logging.getLogger(__name__)
 

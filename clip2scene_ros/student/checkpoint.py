@@ -160,7 +160,8 @@ def _read_metadata(path: Path, metadata: Mapping[str, Any]) -> dict[str, Any]:
     text = metadata.get(METADATA_KEY)
     if not isinstance(text, str):
         raise BadCheckpoint(
-            "metadata", f"{path}: expected metadata `{METADATA_KEY}`, but found {sorted(metadata) or 'none'}."
+            "metadata",
+            f"{path}: expected a student, with metadata `{METADATA_KEY}`, but found {sorted(metadata) or 'none'}.",
         )
     try:
         content = json.loads(text)

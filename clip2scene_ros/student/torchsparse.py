@@ -23,6 +23,7 @@ from clip2scene_ros.files import whole_file
 from clip2scene_ros.student.checkpoint import (
     CLASS_VECTORS,
     METADATA_KEY,
+    WORD_ROWS,
     CheckpointCard,
     compare,
     current_versions,
@@ -141,7 +142,8 @@ def to_torchsparse(state: Mapping[str, Tensor], card: CheckpointCard) -> tuple[d
         carried.append((name, new, "1x1x1 kernel as a matrix" if name in matrices else ""))
     tensors[TEXT] = torch.nn.functional.pad(card.class_vectors, (0, 0, 1, 0))
     carried.append((CLASS_VECTORS, TEXT, "below a row of zeros"))
-    return {name: t.contiguous() for name, t in tensors.items()}, Account(tuple(carried), {}, NOT_HERE)
+    left_out = {} if card.word_rows is None else {WORD_ROWS: "more words; that layout has vectors of its classes only"}
+    return {name: t.contiguous() for name, t in tensors.items()}, Account(tuple(carried), left_out, NOT_HERE)
 
 
 def from_torchsparse(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from clip2scene_ros.config import ClipConfig, DenseConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadTeacher, Clip2SceneError
 from clip2scene_ros.files import whole_file
+from clip2scene_ros.student.checkpoint import METADATA_KEY as STUDENT
 from clip2scene_ros.student.header import read_header
 from clip2scene_ros.student.segmenter import choose_device
 from clip2scene_ros.teacher.openclip import open_clip
@@ -182,8 +183,8 @@ def _from_open_clip(config: ClipConfig) -> tuple[Any, ClipCard]:
         raise BadTeacher(
             "weights",
             f"The weights {config.pretrained!r} of {config.model} are not on this machine and could not be fetched "
-            f"({type(error).__name__}: {str(error)[:300]}). They are at {place}. With a network open_clip fetches "
-            "them by itself, once; else copy the .safetensors file here and set `checkpoint` to its path.",
+            f"({str(error).split('. ')[0]}). They are at {place}. With a network open_clip fetches "
+            "them by itself, once; else copy the .safetensors file here and set `clip.checkpoint` to its path.",
         ) from error
     return model, ClipCard(
         f"{config.model} {config.pretrained}",
@@ -197,6 +198,8 @@ def _from_file(path: Path, config: ClipConfig) -> tuple[Any, ClipCard]:
     _, metadata = read_header(path)
     if METADATA_KEY in metadata:
         card = _card_from(path, metadata[METADATA_KEY])
+    elif STUDENT in metadata:
+        raise BadTeacher("student", f"{path}: expected a CLIP, with metadata `{METADATA_KEY}`, but found a student.")
     else:
         tag = _tag(config)
         mean, std = tuple(tag.get("mean") or OPENAI_MEAN), tuple(tag.get("std") or OPENAI_STD)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import clip2scene
 from test_alignment import CAMERA, CAMERA_FROM_LIDAR, on_ball, scan_of_balls
 
 from clip2scene_ros import cli
@@ -189,6 +190,21 @@ def test_images_of_another_size_are_told(tmp_path: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert "its images are 400 x 225 px" in out
     assert "not of their calibration's size" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--check", "bag", "--scene", "x"), "--scene belongs to --from-nuscenes"),
+        (("--check", "bag", "--image-size", "9x9"), "--image-size belongs to --from-kitti"),
+        (("--from-kitti", "calib.txt", "--out", "x.yaml", "--topic", "/top"), "--topic belongs to --check"),
+        (("--from-nuscenes", "v1", "--out", "x.yaml", "--calibration", "y"), "--calibration belongs to --check"),
+    ],
+)
+def test_an_option_that_would_say_nothing_is_refused(words: tuple[str, ...], said: str) -> None:
+    run = clip2scene("calibrate", *words)
+    assert run.returncode == 1
+    assert said in run.stderr
 
 
 def test_converting_writes_a_file_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,7 @@ def test_the_other_way_round_it_passes(judged: tuple[Any, Path], drive: Path, wo
         mine = [here[name][key] for key in ("a", "b", "difference", "low", "high")]
         other = [there[name][key] for key in ("b", "a", "difference", "high", "low")]
         assert mine == pytest.approx([*other[:2], *(-each for each in other[2:])], abs=2e-6)
-    assert here["agreement"]["why"] == "none was asked for"
+    assert here["agreement"]["why"] == "no teacher was asked for"
 
 
 def test_a_checkpoint_against_itself_is_an_exact_tie(

@@ -81,7 +81,9 @@ def test_a_gate_by_latency_fails_a_student_that_is_made_slower(
     assert asked[2:] == [a, b, b, a] * 6  # in turns, so that nobody is always first
 
 
-@pytest.mark.parametrize(("gate", "why"), [("miou", "no ground truth on /ground"), ("agreement", "none was asked for")])
+@pytest.mark.parametrize(
+    ("gate", "why"), [("miou", "no ground truth on /ground"), ("agreement", "no teacher was asked for")]
+)
 def test_a_gate_that_the_bag_cannot_judge_is_an_error_before_the_work(
     gate: str, why: str, student: Path, tmp_path: Path
 ) -> None:

@@ -321,6 +321,12 @@ def fill(writer: ShardWriter, first: int) -> list[int]:
     return kept
 
 
+def test_a_folder_below_a_file_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotStore, match=r"cannot be written.*another folder"):
+        ShardWriter(tmp_path / "file" / "shards", PROVENANCE, ROOMY)
+
+
 def test_a_disk_that_turns_read_only_is_said_to_be(small_disk: Path) -> None:
     with ShardWriter(small_disk, PROVENANCE, ROOMY) as writer:
         writer.append(frame_of(0)[0])

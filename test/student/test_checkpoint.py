@@ -28,6 +28,7 @@ from clip2scene_ros.student.checkpoint import (
     save_checkpoint,
 )
 from clip2scene_ros.student.networks import build_network
+from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
 
 NETWORK = NetworkConfig(preset="tiny", width=0.25, embedding_dim=6)
 CLASSES = ClassSet(
@@ -240,6 +241,12 @@ def test_missing_or_malformed_metadata_is_refused(saved: Path, metadata: object)
     if metadata is not None:
         header["__metadata__"] = metadata  # type: ignore[assignment]
     assert refusal(join(saved, header, data)).reason == "metadata"
+
+
+def test_a_clip_is_said_to_be_no_student() -> None:
+    error = refusal(DEMO_CHECKPOINT.with_name("tiny_clip.safetensors"))
+    assert "expected a student" in str(error)
+    assert "clip2scene_clip" in str(error)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,13 @@ def test_a_checkpoint_goes_out_and_comes_back_byte_by_byte(tmp_path: Path) -> No
         assert first.read_bytes() != there.read_bytes()
 
 
+def test_words_beside_the_classes_are_said_to_be_left_out(tmp_path: Path) -> None:
+    student = DEMO_CHECKPOINT.with_name("student.safetensors")
+    account = export_torchsparse(student, tmp_path / "out.safetensors")
+    assert set(account.left_out) == {"word_rows"}
+    assert {old for old, _, _ in account.carried} | set(account.left_out) == set(load_file(student))
+
+
 def test_imported_weights_label_a_scan_as_the_official_step_would(official_file: Path, tmp_path: Path) -> None:
     """The class with the largest raw product of global embedding and text, intensities being 0 to 255 there."""
     path = tmp_path / "ours.safetensors"

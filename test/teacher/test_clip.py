@@ -85,7 +85,7 @@ def test_weights_that_cannot_be_had_are_named_with_their_place(openclip, monkeyp
         raise RuntimeError("Failed to download weights for tag 'openai': no network")
 
     monkeypatch.setattr(openclip, "create_model", offline)
-    with pytest.raises(BadTeacher, match=r"ViT-B-16 are not on this machine .*no network.* set `checkpoint`"):
+    with pytest.raises(BadTeacher, match=r"ViT-B-16 are not on this machine .*no network.* set `clip\.checkpoint`"):
         load_clip(CPU)
 
 
@@ -98,6 +98,7 @@ def test_weights_that_cannot_be_had_are_named_with_their_place(openclip, monkeyp
         ("other", BadTeacher, "fit"),
         ("card", BadTeacher, "card"),
         ("nan", BadTeacher, "not_finite"),
+        ("student", BadTeacher, "student"),
     ],
 )
 def test_files_that_are_no_model_are_refused_by_reason(clip, tmp_path, content, error, reason):
@@ -106,6 +107,8 @@ def test_files_that_are_no_model_are_refused_by_reason(clip, tmp_path, content, 
         path.write_bytes(content)
     elif content == "other":
         save_clip(path, torch.nn.Linear(2, 2), clip.card)
+    elif content == "student":
+        save_file({"x": torch.zeros(1)}, path, {"clip2scene": "{}"})
     elif content == "card":
         save_file({"x": torch.zeros(1)}, path, {module.METADATA_KEY: '{"format": 1, "dense": {"sigma": "wide"}}'})
     elif content == "nan":

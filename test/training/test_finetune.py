@@ -343,6 +343,8 @@ def test_the_command_finds_out_before_the_long_work_that_it_cannot_write(tmp_pat
         options.main(["--out", str(tmp_path / "old.safetensors")])
     with pytest.raises(BadConfig, match="is a folder"):
         options.main(["--out", str(tmp_path)])
+    with pytest.raises(BadConfig, match="cpu, cuda or cuda:N, but got 'gpu'"):
+        options.main(["--out", str(tmp_path / "new.safetensors"), "--device", "gpu"])
     with pytest.raises(NotADirectoryError):
         options.main(["--out", str(tmp_path / "old.safetensors" / "student.safetensors")])
     assert (tmp_path / "old.safetensors").read_bytes() == b"an earlier run"

@@ -130,6 +130,8 @@ def test_what_the_command_line_gives_replaces_the_presets():
         ("--dense.affinity none", "affinity.*naclip.*none"),
         ("--world-seeds 5", "A:B"),
         ("--split all", "train, val, test, ood"),
+        ("--device gpu", "cpu, cuda or cuda:N.*gpu"),
+        ("--clip.device gpu", "cpu, cuda or cuda:N.*gpu"),
         ("--clip.checkpoint gone.safetensors", r"gone\.safetensors.*no file"),
         ("--val-data gone.mcap --world-seeds 0:1", r"gone\.mcap"),
         ("--world-seeds 0:1 --classes nuscenes", "classes of `world`"),

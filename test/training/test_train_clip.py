@@ -184,4 +184,7 @@ def test_the_command_refuses_to_replace_a_model_unasked(tmp_path):
         clip_options.main(["--out", str(out)])
     with pytest.raises(BadConfig, match=r"photo\.wrong"):
         clip_options.main(["--out", str(out), "--photo.wrong", "2"])
+    with pytest.raises(BadConfig, match="cpu, cuda or cuda:N, but got 'gpu'"):
+        clip_options.main(["--out", str(tmp_path / "new.safetensors"), "--device", "gpu", "--cache", str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.safetensors"]
     assert out.read_bytes() == b"kept"

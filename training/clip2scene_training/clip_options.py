@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import say
 from clip2scene_training.config import TrainClipConfig
-from clip2scene_training.options import add_settings, given_settings
+from clip2scene_training.options import add_settings, check_output, given_settings
 
 EXAMPLES = """\
 examples:
   clip2scene train-clip --out runs/tiny_clip.safetensors
   clip2scene train-clip --out runs/quick.safetensors --photos 2000 --steps 500
-  clip2scene train-clip --out runs/wide.safetensors --towers.width 192 --towers.layers 6 --device cuda --resume"""
+  clip2scene train-clip --out runs/wide.safetensors --towers.width 64 --towers.blocks 3,4,6,3 --device cuda --resume"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -24,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clip2scene train-clip",
         description="Train a small CLIP from scratch on captioned rendered photos, which are made first. The model is\n"
-        "one of open_clip's, for `clip2scene label --checkpoint`.",
+        "one of open_clip's, for `clip2scene label --clip.checkpoint`.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -48,15 +47,9 @@ def main(argv: Sequence[str]) -> int:
 
     from clip2scene_ros.teacher.openclip import open_clip
     from clip2scene_training.photos.corpus import HELD_OUT, PhotoCorpus
-    from clip2scene_training.running import training_folder
     from clip2scene_training.train_clip import train_clip
 
-    # Before the long work: may it be written, can it, and is there anything to train?
-    if args.out.is_file() and not (args.resume or args.overwrite):
-        raise BadConfig(
-            "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
-        )
-    folder = training_folder(args.out)
+    folder = check_output(args, config.device)
     open_clip()
 
     def corpus(count: int, first: int) -> PhotoCorpus:
@@ -73,9 +66,9 @@ def main(argv: Sequence[str]) -> int:
     command = shlex.join(["clip2scene", "train-clip", *argv])
     report = train_clip(photos, held_out, config, args.out, resume=args.resume, command=command)
     last = report["curve"][-1] if report["curve"] else {}
-    sys.stdout.write(
+    say(
         f"{report['parameters'] / 1e6:.2f} million parameters, {report['bytes'] / 1e6:.2f} MB, "
         f"{report['pairs']} pairs in {report['seconds']:.0f} s, held-out captions found: {last.get('found', 0):.0%}\n"
-        f"{args.out}\n{folder / 'report.json'}\n"
+        f"{args.out}\n{folder / 'report.json'}"
     )
     return 0

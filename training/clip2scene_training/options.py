@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros.config import Config, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import say
 from clip2scene_training.config import FinetuneConfig
 
 if TYPE_CHECKING:
@@ -60,15 +60,22 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the checkpoint of an earlier run")
 
 
-def check_output(args: argparse.Namespace) -> Path:
+def check_output(args: argparse.Namespace, *devices: str) -> Path:
     """Return the folder of a training, once its checkpoint may be written and can be: before the long work.
 
+    Args:
+        args: the command line, with `add_output`.
+        devices: names of devices that will be asked for.
+
     Raises:
-        BadConfig: the checkpoint is there already, or is a folder.
+        BadConfig: the checkpoint is there already, or is a folder; a device is not there.
         OSError: the folder cannot be made.
     """
+    from clip2scene_ros.student.segmenter import choose_device
     from clip2scene_training.running import training_folder
 
+    for device in devices:
+        choose_device(device)
     if args.out.is_file() and not (args.resume or args.overwrite):
         raise BadConfig(
             "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
@@ -82,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
     config = given_settings(args, FinetuneConfig())
     from clip2scene_training.finetune import finetune
 
-    folder = check_output(args)
+    folder = check_output(args, config.device)
     train, val = (
         bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache, config.class_set)
         for paths, split, seeds in (
@@ -94,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
 
     command = shlex.join(["clip2scene", "finetune", *argv])
     report = finetune(train, val, config, args.out, resume=args.resume, command=command)
-    sys.stdout.write(f"{table(report)}\n{args.out}\n{folder / 'report.html'}\n")
+    say(f"{table(report)}\n{args.out}\n{folder / 'report.html'}")
     return 0
 
 

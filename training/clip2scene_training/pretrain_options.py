@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros.config import DenseConfig, with_settings
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.terminal import say
 from clip2scene_training.options import add_data, add_output, add_settings, bags, check_output, given, streets
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     from clip2scene_training.pretrain import pretrain
     from clip2scene_training.teachers import shipped_or_other
 
-    folder = check_output(args)
+    folder = check_output(args, config.device, config.clip.device)
     # what is quickly seen to be wrong is told before the long work: the data, then the words' CLIP
     shards = shards_of(args.data)
     if not shards:
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     if report:  # one of several processes that torchrun has started writes it
         worth = report["labels_miou"]
         said = "" if worth is None else f"labels of the teacher, where it has given some: mIoU {100 * worth:.1f}\n"
-        sys.stdout.write(f"{table(report)}\n{said}{args.out}\n{folder / 'report.html'}\n")
+        say(f"{table(report)}\n{said}{args.out}\n{folder / 'report.html'}")
     return 0
 
 

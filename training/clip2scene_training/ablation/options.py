@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.share import share_file
+from clip2scene_ros.terminal import say
 
 if TYPE_CHECKING:
     from clip2scene_training.ablation.plan import Plan
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     if args.seeds is not None:
         chosen = [replace(row, seeds=tuple(args.seeds)) for row in chosen]
     if args.list:
-        sys.stdout.write("".join(f"{row.name:22} {row.shows}\n" for row in chosen))
+        say("\n".join(f"{row.name:22} {row.shows}" for row in chosen))
         return 0
     return _run(args, rows, chosen, source, shlex.join(["clip2scene", "ablate", *argv]))
 
@@ -92,7 +92,7 @@ def _run(args: argparse.Namespace, rows: Rows, chosen: list[AblationRow], source
         if results.found or results.failed:
             report = reports.build(results, rows, plan, args.split, command)
             paths = reports.write(args.out, report)
-            sys.stdout.write(f"{reports.text(report)}\n{paths[1]}\n")
+            say(f"{reports.text(report)}\n{paths[1]}")
     return 1 if results.failed else 0
 
 

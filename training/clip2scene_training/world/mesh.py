@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import trimesh
 
 from clip2scene_ros.frame import Array
+from clip2scene_ros.terminal import uninterrupted
 from clip2scene_training.world.materials import Material
+
+with uninterrupted():  # trimesh takes whatever stops one of its imports for a package that is not installed
+    import trimesh
 
 Color = Sequence[float] | Array
 Vector = Sequence[float] | Array
