@@ -83,7 +83,9 @@ class CalibrationConfig(WatchConfig):
 class WorkerConfig:
     """The process in which the teacher runs."""
 
-    nice: int = setting(19, "priority below that of everything else on board", low=0, high=19)
+    nice: int = setting(
+        19, "priority below that of everything else on board; at 19 it runs when nothing else wants to", low=0, high=19
+    )
     threads: int = setting(1, "CPU threads of the teacher; 0 leaves it to torch", low=0, high=256)
 
 

@@ -31,6 +31,9 @@ _log = logging.getLogger(__name__)
 RETRY_S = 0.5
 """How often a frame is offered to a disk that had no room for it."""
 
+LOWEST = 19
+"""Niceness; the greatest there is."""
+
 M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 20
 """A parameter of glibc's mallopt (malloc.h), and the size from which a block is one of its own."""
 
@@ -215,6 +218,16 @@ def serve(pipe: Connection, settings: Settings) -> None:
         pipe.send(Failed(text.strip()))
 
 
+def take_what_is_left(nice: int) -> None:
+    """Run, at the lowest priority, only when nothing else wants to; at others nothing changes.
+
+    On Linux a processor that has only such work counts as idle: whoever wakes up goes there, instead of waiting behind
+    the segmentation on another one.
+    """
+    if nice == LOWEST and hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def give_memory_back() -> None:
     """Have the C library return every large block to the system as soon as it is freed; other libraries than glibc do.
 
@@ -238,6 +251,7 @@ def _load_and_work(pipe: Connection, settings: Settings) -> None:
         torch.set_num_threads(settings.threads)
     teacher = load_teacher(settings.config)
     loaded.set()
+    take_what_is_left(settings.nice)  # not before: on a busy machine loading would take for ever
     signals = _Signals()
     recorder = Recorder(settings.folder, settings.lidars, teacher, settings.config)
     try:

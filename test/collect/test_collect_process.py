@@ -56,3 +56,18 @@ def test_large_blocks_that_are_freed_are_given_back() -> None:
     )
     assert kept > 100  # what it is about
     assert back < 10
+
+
+POLICY = """
+import os, sys
+from clip2scene_ros.collect.process import take_what_is_left
+take_what_is_left(int(sys.argv[1]))
+print(os.sched_getscheduler(0))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has a policy for what nothing waits for")
+def test_at_the_lowest_priority_nothing_waits_for_the_teacher() -> None:
+    for nice, policy in ((10, os.SCHED_OTHER), (19, os.SCHED_IDLE)):
+        run = subprocess.run([sys.executable, "-c", POLICY, str(nice)], capture_output=True, text=True, check=True)
+        assert int(run.stdout) == policy
