@@ -30,8 +30,8 @@ from tqdm import tqdm
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.config import NetworkConfig, SegmenterConfig
 from clip2scene_ros.evaluation import Evaluation, Labelled, evaluate
-from clip2scene_ros.report import build_report, headline, read_report, write_report
-from clip2scene_ros.report_page import write_page
+from clip2scene_ros.report.evaluation import build_report, headline, read_report, write_report
+from clip2scene_ros.report.page import write_page
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training.config import AugmentConfig, FinetuneConfig

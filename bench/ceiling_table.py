@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from clip2scene_ros.errors import BadReport
-from clip2scene_ros.report import read_report
+from clip2scene_ros.report.evaluation import read_report
 from clip2scene_ros.significance import compare_reports
 
 BENCHMARK = "tiny"

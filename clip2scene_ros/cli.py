@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clip2scene_ros import arguments, terminal
 from clip2scene_ros.arguments.drives import WORLD_SEED
 from clip2scene_ros.errors import BadConfig
-from clip2scene_ros.report_folder import ReportFolder, check_folder, check_free
+from clip2scene_ros.report.folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def evaluate(args: argparse.Namespace) -> int:
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
         made_by = bag.world()
     from clip2scene_ros.config import settings_of
-    from clip2scene_ros.report import build_report, sha256_of, table, weights_sha256
+    from clip2scene_ros.report.evaluation import build_report, sha256_of, table, weights_sha256
 
     report = build_report(
         result,
@@ -260,7 +260,7 @@ def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldCon
 
 def _world_version() -> dict[str, str]:
     """Return what, beside the seed, decides how a drive looks: the world's version and the hash of its source."""
-    from clip2scene_ros.report import sha256_of
+    from clip2scene_ros.report.evaluation import sha256_of
     from clip2scene_training.world import version
 
     return {"version": version.WORLD_VERSION, "source_sha256": sha256_of(Path(version.__file__).parent)}

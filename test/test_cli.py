@@ -24,8 +24,8 @@ from clip2scene_ros import cli, terminal
 from clip2scene_ros.errors import BadBag
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.offline import LABELS
-from clip2scene_ros.report import read_report, sha256_of
-from clip2scene_ros.report_format import KEYS
+from clip2scene_ros.report.evaluation import read_report, sha256_of
+from clip2scene_ros.report.format import KEYS
 
 COMMANDS = ("demo", "world", "segment", "evaluate", "compare", "label", "collect", "inspect", "calibrate", "export")
 TRAINERS = ("finetune", "pretrain", "ablate", "train-clip")

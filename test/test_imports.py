@@ -25,7 +25,7 @@ FLOORS = (
         "share",
         "metrics",
         "evaluation",
-        "report_format",
+        "report.format",
         "significance",
         "latency",
         "lens",
@@ -38,7 +38,7 @@ FLOORS = (
     + ("calibrate.watch", "transform_tree", "pose_buffer", "collect.choice", "collect.slips", "collect.collector"),
     ("io", "render", "render_sides", "teacher"),
     ("calibrate", "collect", "compare", "label", "demo", "describe", "offline", "truth", "viewer")
-    + ("report", "report_alignment", "report_charts", "report_folder", "report_page", "report_style")
+    + ("report",)
     + ("agreement", "shard_report", "shard_sheet", "vocabulary"),
 )
 ROS = ("rclpy", "launch", "launch_ros", "ament_index_python", "message_filters", "sensor_msgs_py", "tf2_ros")

@@ -14,7 +14,7 @@ from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.errors import BadReport
 from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.metrics import mean_iou
-from clip2scene_ros.report import build_report, read_report, write_report
+from clip2scene_ros.report.evaluation import build_report, read_report, write_report
 from clip2scene_ros.significance import Comparison, compare, compare_reports, tail
 
 

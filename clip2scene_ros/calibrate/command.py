@@ -13,7 +13,7 @@ from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.io.calibration import load_calibration, save_calibration
 from clip2scene_ros.io.calibration_sources import from_kitti, from_nuscenes
-from clip2scene_ros.report import sha256_of, write_report
+from clip2scene_ros.report.evaluation import sha256_of, write_report
 from clip2scene_ros.terminal import complain, say
 
 ALL_FIT, WRONG, CANNOT_TELL = 0, 3, 4

@@ -18,10 +18,10 @@ from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array, View
 from clip2scene_ros.label.page import STYLE
 from clip2scene_ros.render import label_view
-from clip2scene_ros.report import hardware
-from clip2scene_ros.report_alignment import alignment_entry, alignment_section
-from clip2scene_ros.report_format import number
-from clip2scene_ros.report_page import document, fact_table, figure, section, wide
+from clip2scene_ros.report.alignment import alignment_entry, alignment_section
+from clip2scene_ros.report.evaluation import hardware
+from clip2scene_ros.report.format import number
+from clip2scene_ros.report.page import document, fact_table, figure, section, wide
 from clip2scene_ros.student.checkpoint import current_versions
 
 FORMAT = "clip2scene-calibration/1"

@@ -23,9 +23,9 @@ from clip2scene_ros.compare.words import DASH, difference, value
 from clip2scene_ros.drawing import legible
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array
-from clip2scene_ros.report_charts import chart, heat_table
-from clip2scene_ros.report_page import document, fact_table, figure, percent, section, wide
-from clip2scene_ros.report_style import PICTURES
+from clip2scene_ros.report.charts import chart, heat_table
+from clip2scene_ros.report.page import document, fact_table, figure, percent, section, wide
+from clip2scene_ros.report.style import PICTURES
 
 Report = Mapping[str, Any]
 STYLE = (

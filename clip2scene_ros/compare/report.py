@@ -22,8 +22,8 @@ from clip2scene_ros.compare.words import conclusion, notes, units
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.metrics import iou
-from clip2scene_ros.report import hardware
-from clip2scene_ros.report_format import number, plain
+from clip2scene_ros.report.evaluation import hardware
+from clip2scene_ros.report.format import number, plain
 from clip2scene_ros.student.checkpoint import current_versions
 
 FORMAT = "clip2scene-compare/1"

@@ -16,8 +16,8 @@ from clip2scene_ros.demo.teacher import Lesson, try_to_teach
 from clip2scene_ros.evaluation import Evaluation, evaluate
 from clip2scene_ros.metrics import distance_bands
 from clip2scene_ros.render import save_png, summary_picture
-from clip2scene_ros.report import build_report, headline, sha256_of, table, weights_sha256, write_report
-from clip2scene_ros.report_page import write_page
+from clip2scene_ros.report.evaluation import build_report, headline, sha256_of, table, weights_sha256, write_report
+from clip2scene_ros.report.page import write_page
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 from clip2scene_ros.terminal import complain, say
 from clip2scene_ros.viewer import Viewer, open_viewer

@@ -13,7 +13,7 @@ from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.evaluation import Labelled
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.offline import recorded_labels
-from clip2scene_ros.report import sha256_of, write_report
+from clip2scene_ros.report.evaluation import sha256_of, write_report
 from clip2scene_ros.truth import truth_frames
 
 DRIVE, CARD, LABELLED = "drive.mcap", "drive.json", "labelled.mcap"

@@ -13,7 +13,7 @@ from clip2scene_ros.label.account import Account
 from clip2scene_ros.label.labelling import check_bag, label_bag
 from clip2scene_ros.label.page import write_label_page
 from clip2scene_ros.label.report import build_label_report
-from clip2scene_ros.report import sha256_of, write_report
+from clip2scene_ros.report.evaluation import sha256_of, write_report
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.label_topics import topic_teacher
 from clip2scene_ros.teacher.labeler import Labeler

@@ -12,10 +12,10 @@ from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import UNKNOWN, Array
 from clip2scene_ros.label.account import Account, Example
 from clip2scene_ros.label.pictures import birds, shots
-from clip2scene_ros.report_alignment import alignment_section
-from clip2scene_ros.report_charts import bars
-from clip2scene_ros.report_page import DASH, document, fact_table, figure, percent, section, wide
-from clip2scene_ros.report_style import PICTURES
+from clip2scene_ros.report.alignment import alignment_section
+from clip2scene_ros.report.charts import bars
+from clip2scene_ros.report.page import DASH, document, fact_table, figure, percent, section, wide
+from clip2scene_ros.report.style import PICTURES
 
 Report = Mapping[str, Any]
 STYLE = (

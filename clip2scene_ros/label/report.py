@@ -13,9 +13,9 @@ from clip2scene_ros import __version__
 from clip2scene_ros.label.account import Account, share
 from clip2scene_ros.label.verdict import conclusion, findings
 from clip2scene_ros.metrics import accuracy, mean_iou
-from clip2scene_ros.report import hardware
-from clip2scene_ros.report_alignment import alignment_entry
-from clip2scene_ros.report_format import ious, number, plain
+from clip2scene_ros.report.alignment import alignment_entry
+from clip2scene_ros.report.evaluation import hardware
+from clip2scene_ros.report.format import ious, number, plain
 from clip2scene_ros.student.checkpoint import current_versions
 from clip2scene_ros.teacher.labeler import Evidence
 from clip2scene_ros.teacher.teachers import Teacher

@@ -45,7 +45,7 @@ from clip2scene_ros.nodes.process import ros_arguments
 from clip2scene_ros.nodes.replay import Arrived, Player
 from clip2scene_ros.nodes.signals import Signals
 from clip2scene_ros.offline import LABELS, play_clouds
-from clip2scene_ros.report_folder import ReportFolder, check_free
+from clip2scene_ros.report.folder import ReportFolder, check_free
 from clip2scene_ros.truth import has_truth, truth_frames
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ class LiveEvaluation:
     def _write(
         self, result: Evaluation, core: Segmenter, live: SegmentNodeConfig, tables: dict[str, object], notes: list[str]
     ) -> None:
-        from clip2scene_ros.report import build_report, sha256_of, table, weights_sha256
+        from clip2scene_ros.report.evaluation import build_report, sha256_of, table, weights_sha256
 
         given = {name: value for name, value, f in settings_of(self.config) if value != f.default}
         report = build_report(

@@ -27,7 +27,7 @@ from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.metrics import confusion, mean_iou
 from clip2scene_ros.offline import LABELS
 from clip2scene_ros.render_sides import BIRD_PX, sides_picture
-from clip2scene_ros.report import sha256_of
+from clip2scene_ros.report.evaluation import sha256_of
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_ros.viewer import NullViewer, color_points, colorings, legend_html, open_viewer

@@ -14,7 +14,7 @@ import pytest
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.evaluation import Evaluation
-from clip2scene_ros.report import build_report, write_report
+from clip2scene_ros.report.evaluation import build_report, write_report
 
 WORLD = load_class_set("world")
 C = len(WORLD)

@@ -20,7 +20,7 @@ from clip2scene_ros.describe import describe
 from clip2scene_ros.errors import BadCheckpoint, BadClassSet, BadConfig, BadDataset
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.metrics import confusion, mean_iou
-from clip2scene_ros.report import read_report
+from clip2scene_ros.report.evaluation import read_report
 from clip2scene_ros.student import checkpoint
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter

@@ -97,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
             (args.val_data, args.val_split, args.val_world_seeds),
         )
     )
-    from clip2scene_ros.report import table
+    from clip2scene_ros.report.evaluation import table
 
     command = shlex.join(["clip2scene", "finetune", *argv])
     report = finetune(train, val, config, args.out, resume=args.resume, command=command)

@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         check_bags([*args.data, *(args.val_data or [])])
     shipped_or_other(replace(config.clip, device="cpu"))
     train, val = drives(args, config, shards)
-    from clip2scene_ros.report import table
+    from clip2scene_ros.report.evaluation import table
 
     command = shlex.join(["clip2scene", "pretrain", *argv])
     report = pretrain(

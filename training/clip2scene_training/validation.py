@@ -16,8 +16,8 @@ from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.evaluation import Groups, Labelled, evaluate
 from clip2scene_ros.frame import Array
 from clip2scene_ros.metrics import distance_bands
-from clip2scene_ros.report import build_report, sha256_of, write_report
-from clip2scene_ros.report_page import write_page
+from clip2scene_ros.report.evaluation import build_report, sha256_of, write_report
+from clip2scene_ros.report.page import write_page
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training.batching import FrameDataset
 from clip2scene_training.config import TrainingConfig

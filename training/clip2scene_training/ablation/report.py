@@ -14,9 +14,9 @@ import numpy as np
 
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.metrics import BANDS_M, iou
-from clip2scene_ros.report import hardware
-from clip2scene_ros.report_format import plain
-from clip2scene_ros.report_page import DASH, document, fact_table, section, show, wide
+from clip2scene_ros.report.evaluation import hardware
+from clip2scene_ros.report.format import plain
+from clip2scene_ros.report.page import DASH, document, fact_table, section, show, wide
 from clip2scene_ros.significance import MIN_SCENES
 from clip2scene_training.ablation.ablate import Results
 from clip2scene_training.ablation.goals import NEAR, SMALL, Order, Seeds, goals, mean_miou, near_recall, order

@@ -17,10 +17,10 @@ from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.errors import BadReport
 from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.metrics import mean_iou
-from clip2scene_ros.report import build_report, read_report, table, write_report
-from clip2scene_ros.report_charts import ticks
-from clip2scene_ros.report_format import KEYS
-from clip2scene_ros.report_page import page, write_page
+from clip2scene_ros.report.charts import ticks
+from clip2scene_ros.report.evaluation import build_report, read_report, table, write_report
+from clip2scene_ros.report.format import KEYS
+from clip2scene_ros.report.page import page, write_page
 
 NAMES = ("car", "<b>wall</b>", "tree & 'bush'", "bicycle")
 CLASSES = ClassSet.from_json(json.dumps({"name": "few", "classes": [{"name": name} for name in NAMES]}))

@@ -8,9 +8,9 @@ from typing import Any
 
 from clip2scene_ros.alignment import AXES
 from clip2scene_ros.alignment_fit import ANGLES_DEG, Judgement
-from clip2scene_ros.report_charts import chart
-from clip2scene_ros.report_format import number
-from clip2scene_ros.report_page import DASH, section, wide
+from clip2scene_ros.report.charts import chart
+from clip2scene_ros.report.format import number
+from clip2scene_ros.report.page import DASH, section, wide
 
 SIGNS = {"yaw": "positive: to the left", "pitch": "positive: down", "roll": "positive: leaning right"}
 

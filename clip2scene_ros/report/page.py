@@ -15,8 +15,8 @@ from PIL import Image
 
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Array
-from clip2scene_ros.report_charts import bars, chart, heat_table
-from clip2scene_ros.report_style import STYLE
+from clip2scene_ros.report.charts import bars, chart, heat_table
+from clip2scene_ros.report.style import STYLE
 
 PICTURE_PX, PICTURE_QUALITY = 1600, 88
 """Pictures are reduced to this width and stored as JPEG: a page of few megabytes."""

@@ -10,7 +10,7 @@ from clip2scene_ros.errors import BadConfig
 
 if TYPE_CHECKING:
     from clip2scene_ros.evaluation import Evaluation
-    from clip2scene_ros.report_format import Report
+    from clip2scene_ros.report.format import Report
 
 CAPTION = "The scan with most camera views and most classes"
 
@@ -56,8 +56,8 @@ class ReportFolder:
     def write(self, result: Evaluation, report: Report, title: str, notice: str) -> list[Path]:
         """Write the files and return them; without a scan that has ground truth there is no picture."""
         from clip2scene_ros.render import save_png, summary_picture  # torch comes with the report
-        from clip2scene_ros.report import headline, write_report
-        from clip2scene_ros.report_page import write_page
+        from clip2scene_ros.report.evaluation import headline, write_report
+        from clip2scene_ros.report.page import write_page
 
         self.report.parent.mkdir(parents=True, exist_ok=True)
         self.picture.unlink(missing_ok=True)

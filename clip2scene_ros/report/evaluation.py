@@ -26,7 +26,7 @@ from clip2scene_ros.evaluation import Evaluation
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.latency import percentiles
 from clip2scene_ros.metrics import accuracy, mean_iou
-from clip2scene_ros.report_format import FORMAT, Report, ious, number, plain, validate
+from clip2scene_ros.report.format import FORMAT, Report, ious, number, plain, validate
 from clip2scene_ros.student.checkpoint import current_versions, file_sha256
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from clip2scene_ros.frame import Array
-from clip2scene_ros.report_style import LINE_COLORS
+from clip2scene_ros.report.style import LINE_COLORS
 
 WIDTH, HEIGHT = 480, 270
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 22, 40
