@@ -44,7 +44,8 @@ def read_header(path: Path) -> tuple[dict[str, TensorEntry], dict[str, Any]]:
         BadCheckpoint: `missing`, `truncated`, `pickle`, `format` or `header`.
     """
     if not path.is_file():
-        raise BadCheckpoint("missing", f"{path}: expected a .safetensors file, but there is no file of that name.")
+        found = "it is a folder" if path.is_dir() else "there is no file of that name"
+        raise BadCheckpoint("missing", f"{path}: expected a .safetensors file, but {found}.")
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -139,6 +139,7 @@ def test_saving_refuses_what_loading_would(tmp_path: Path, state: dict[str, torc
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.safetensors").reason == "missing"
     assert refusal(tmp_path).reason == "missing"
+    assert "it is a folder" in str(refusal(tmp_path))
 
 
 @pytest.mark.parametrize("kept", [0, 1, 7, 8, 100, 0.5, -1])

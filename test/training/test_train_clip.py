@@ -188,3 +188,8 @@ def test_the_command_refuses_to_replace_a_model_unasked(tmp_path):
         clip_options.main(["--out", str(tmp_path / "new.safetensors"), "--device", "gpu", "--cache", str(tmp_path)])
     assert [path.name for path in tmp_path.iterdir()] == ["clip.safetensors"]
     assert out.read_bytes() == b"kept"
+
+
+def test_the_command_refuses_to_take_photos_with_nobody(tmp_path):
+    with pytest.raises(BadConfig, match=r"--workers of at least 1, but got -1"):
+        clip_options.main(["--out", str(tmp_path / "clip.safetensors"), "--workers", "-1"])

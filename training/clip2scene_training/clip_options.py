@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.terminal import say
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.options import add_settings, check_output, given_settings
@@ -43,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and print what became of it."""
     args = parser().parse_args(argv)
     config = given_settings(args, TrainClipConfig())
+    if args.workers < 1:
+        raise BadConfig("workers", f"Expected --workers of at least 1, but got {args.workers}.")
     from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
     from clip2scene_ros.teacher.openclip import open_clip
