@@ -324,7 +324,8 @@ def test_missing_weights_tell_how_to_get_them(
 
     monkeypatch.setattr(open_clip(), "create_model", unreachable)
     run = clip2scene("label", street, "--out", tmp_path / "out")
-    one_line_error(run, "'openai' of ViT-B-16", "no network", "https://huggingface.co/", ".safetensors", "`checkpoint`")
+    words = ("'openai' of ViT-B-16", "no network", "https://huggingface.co/", ".safetensors", "`clip.checkpoint`")
+    one_line_error(run, *words)
     assert not (tmp_path / "out").exists()
 
 
