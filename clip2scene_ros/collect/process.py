@@ -6,7 +6,6 @@ give up the frame that the teacher looks at, nothing more: a frame that is being
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import multiprocessing
 import os
@@ -20,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from clip2scene_ros.collect.config import CollectConfig
+from clip2scene_ros.collect.modesty import give_memory_back, take_what_is_left
 from clip2scene_ros.collect.sets import Job, Outcome
 from clip2scene_ros.errors import CannotStore, Clip2SceneError
 
@@ -30,12 +30,6 @@ _log = logging.getLogger(__name__)
 
 RETRY_S = 0.5
 """How often a frame is offered to a disk that had no room for it."""
-
-LOWEST = 19
-"""Niceness; the greatest there is."""
-
-M_MMAP_THRESHOLD, LARGE_BYTES = -3, 1 << 20
-"""A parameter of glibc's mallopt (malloc.h), and the size from which a block is one of its own."""
 
 WATCH_S = 0.2
 """How often a process that loads looks whether its parent is still there."""
@@ -216,27 +210,6 @@ def serve(pipe: Connection, settings: Settings) -> None:
     except Exception as error:
         text = str(error) if isinstance(error, Clip2SceneError) else "".join(traceback.format_exception_only(error))
         pipe.send(Failed(text.strip()))
-
-
-def take_what_is_left(nice: int) -> None:
-    """Run, at the lowest priority, only when nothing else wants to; at others nothing changes.
-
-    On Linux a processor that has only such work counts as idle: whoever wakes up goes there, instead of waiting behind
-    the segmentation on another one.
-    """
-    if nice == LOWEST and hasattr(os, "SCHED_IDLE"):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def give_memory_back() -> None:
-    """Have the C library return every large block to the system as soon as it is freed; other libraries than glibc do.
-
-    Left alone, glibc takes the first large block that is freed for a sign that such ones come again, and keeps them. A
-    teacher's differ from image to image: they come to lie between smaller ones, and the process grows for hours.
-    """
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def _load_and_work(pipe: Connection, settings: Settings) -> None:

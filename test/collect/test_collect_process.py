@@ -30,7 +30,7 @@ def test_a_parent_that_is_gone_is_not_loaded_for(tmp_path: Path, monkeypatch: py
 GROWS = """
 import sys
 import numpy as np
-from clip2scene_ros.collect.process import give_memory_back
+from clip2scene_ros.collect.modesty import give_memory_back
 
 def resident_mb():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 / 1e6
@@ -60,7 +60,7 @@ def test_large_blocks_that_are_freed_are_given_back() -> None:
 
 POLICY = """
 import os, sys
-from clip2scene_ros.collect.process import take_what_is_left
+from clip2scene_ros.collect.modesty import take_what_is_left
 take_what_is_left(int(sys.argv[1]))
 print(os.sched_getscheduler(0))
 """
