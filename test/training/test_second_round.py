@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cast_street import CLASSES, streets
+from labelled_shards import write_shards
 from small_street import write_clip
 
 from clip2scene_ros.config import ClipConfig, LabelerConfig, NetworkConfig, SegmenterConfig, TextConfig
@@ -15,6 +16,7 @@ from clip2scene_ros.frame import UNKNOWN, Scan
 from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training.config import FeatureConfig, ImageAugmentConfig, PairsConfig
+from clip2scene_training.datasets.shards import ShardDataset, ShardLabels
 from clip2scene_training.pretrain import pretrain
 from clip2scene_training.pretrain_config import BEST
 from clip2scene_training.pretrain_data import prepare
@@ -57,7 +59,7 @@ def test_without_rules_a_point_has_the_label_that_the_segmenter_gives_it(first):
 
 
 def test_the_rules_and_the_selection_are_those_of_the_labeler(first):
-    (frame,) = [replace(streets(1, frames=1)[0], views=())]
+    frame = replace(streets(1, frames=1)[0], views=())
     ruled = LabelerConfig(clusters=True, keep=0.5, keep_at_least=0)
     (bare,), (found,) = (list(StudentLabeler(StudentTeacher(first), c).label([frame])) for c in (BARE, ruled))
     known, before = found.labels.class_id != UNKNOWN, bare.labels.class_id != UNKNOWN
@@ -87,6 +89,18 @@ def test_the_second_student_says_whose_labels_it_learned(config, first, labels, 
     assert str(first.parent) not in notice
     (rows,) = [table["rows"] for table in report["tables"].values()]
     assert rows[0][1] > 0.99 * sum(row[1] for row in rows)  # points that the first student labels: those in range
+
+
+@pytest.mark.parametrize("images", ["keep", "drop"])
+def test_collected_scans_get_the_students_labels_in_place_of_their_own(config, first, labels, tmp_path, images):
+    shards = ShardLabels(ShardDataset([write_shards(tmp_path / "drive", images=images)]))
+    taught = replace(config, classes=BEST.classes, teacher=str(first), labeler=LabelerConfig())
+    lessons = prepare(shards, None, taught, cache=labels)
+    (found,) = StudentLabeler(StudentTeacher(first), LabelerConfig()).label([shards.labelled(0).frame])
+    learned = lessons.frames.labelled(0).labels.class_id
+    assert np.array_equal(learned, found.labels.class_id)
+    assert not np.array_equal(learned, shards.labelled(0).labels.class_id)
+    assert "the student first.safetensors" in lessons.card.notice
 
 
 def test_a_student_that_cannot_teach_is_refused(config, first, labels, tmp_path):
