@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clip2scene_ros import arguments, terminal
-from clip2scene_ros.arguments.drives import WORLD_SEED
+from clip2scene_ros.arguments.drives import WORLD_SECONDS, WORLD_SEED
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.report.folder import ReportFolder, check_folder, check_free
 from clip2scene_ros.terminal import Progress, complain, say
@@ -237,17 +237,28 @@ def _write_drive(args: argparse.Namespace, path: Path, overwrite: bool, config: 
 
 
 def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldConfig, whose module is training's
-    """Return the settings that were asked for; a split also decides the seed, unless one was given, and the length."""
+    """Return the settings that were asked for, and put seed and seconds where none were: a split has its own.
+
+    Raises:
+        BadConfig: `seconds`: scenes of the benchmark have another length.
+    """
     from clip2scene_ros.config import with_settings
     from clip2scene_training.world.config import WorldConfig
     from clip2scene_training.world.rigs import with_rig
     from clip2scene_training.world.splits import SECONDS, SPLITS
 
-    config = WorldConfig()
+    config, seed, seconds = WorldConfig(), WORLD_SEED, WORLD_SECONDS
     if args.split:
         split = SPLITS[args.split]
-        config, args.seconds = split.config, SECONDS
-        args.seed = split.seeds[0] if args.seed == WORLD_SEED else args.seed
+        config, seed, seconds = split.config, split.seeds[0], SECONDS
+        if args.seconds not in (None, SECONDS):
+            raise BadConfig(
+                "seconds",
+                f"A scene of --split {args.split} is {SECONDS:g} s long; another length is another scene. --seconds "
+                f"{args.seconds:g} was asked for: leave out one of the two.",
+            )
+    args.seed = seed if args.seed is None else args.seed
+    args.seconds = args.seconds or seconds
     if args.rig:
         config = with_rig(config, args.rig)
     asked = {

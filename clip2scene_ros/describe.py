@@ -1,7 +1,8 @@
-"""What a file holds, in lines for a person: a bag, a checkpoint or a class set."""
+"""What a file holds, in lines for a person: a bag, a checkpoint, a CLIP or a class set."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ LONGEST = 100
 
 
 def describe(path: Path) -> str:
-    """Return the description of a bag (folder, .mcap, .db3), a checkpoint (.safetensors) or a class set (.yaml).
+    """Return the description of a bag (folder, .mcap, .db3), of weights (.safetensors) or a class set (.yaml).
 
     Raises:
         BadConfig: there is nothing at `path`, or it is none of these.
@@ -29,7 +30,7 @@ def describe(path: Path) -> str:
     if not path.exists():
         raise BadConfig("missing", f"There is no {path}.")
     if path.suffix == ".safetensors":
-        return describe_checkpoint(path)
+        return describe_weights(path)
     if path.suffix in (".yaml", ".yml"):
         return describe_class_set(load_class_set(str(path)))
     if path.is_dir() or path.suffix in (".mcap", ".db3"):
@@ -60,14 +61,21 @@ def describe_bag(path: Path) -> str:
     return "\n".join(lines)
 
 
-def describe_checkpoint(path: Path) -> str:
-    """Return what the checkpoint says of itself: network, classes, where its weights come from."""
-    from clip2scene_ros.student.checkpoint import file_sha256, load_checkpoint  # torch, which bags do not need
+def describe_weights(path: Path) -> str:
+    """Return what a checkpoint or a CLIP says of itself: network, classes, where its weights come from."""
+    from clip2scene_ros.student.checkpoint import METADATA_KEY as STUDENT  # torch, which bags do not need
+    from clip2scene_ros.student.checkpoint import file_sha256, load_checkpoint
+    from clip2scene_ros.student.header import read_header
+    from clip2scene_ros.teacher.clip import METADATA_KEY as CLIP
+    from clip2scene_ros.teacher.clip import card_of
 
-    state, card = load_checkpoint(path)
-    parameters = sum(tensor.numel() for tensor in state.values())
+    entries, metadata = read_header(path)
+    is_clip = CLIP in metadata and STUDENT not in metadata
+    card = card_of(path, metadata[CLIP]) if is_clip else load_checkpoint(path)[1]
+    numbers = sum(math.prod(entry.shape) for entry in entries.values())
     lines = [
-        f"checkpoint {path}: {parameters} numbers in {len(state)} tensors, {path.stat().st_size / 1e6:.2f} MB",
+        f"{'CLIP' if is_clip else 'checkpoint'} {path}: {numbers} numbers in {len(entries)} tensors, "
+        f"{path.stat().st_size / 1e6:.2f} MB",
         f"  sha256: {file_sha256(path)}",
     ]
     for field in fields(card):
@@ -110,7 +118,7 @@ def _described(name: str, value: Any) -> list[str]:  # noqa: ANN401 - a card's f
     if value is None or value == ():
         return []
     if isinstance(value, tuple):
-        return [f"  {name}: {listed(value)}"]
+        return [f"  {name}: {listed([str(item) for item in value])}"]
     if hasattr(value, "shape"):
         return [f"  {name}: {' x '.join(map(str, value.shape))} numbers"]
     return [f"  {name}: {value}"]

@@ -22,3 +22,13 @@ def clip2scene(*words: str | Path) -> subprocess.CompletedProcess[str]:
     finally:
         signal.signal(signal.SIGTERM, before)
     return subprocess.CompletedProcess(words, code, out.getvalue(), error.getvalue())
+
+
+def one_line_error(run: subprocess.CompletedProcess[str], *words: str, code: int = 1) -> None:
+    """Assert that a command failed with one line that has these words, and no traceback."""
+    assert run.returncode == code, run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert "error: " in last
+    for word in words:
+        assert word in last
+    assert "Traceback" not in run.stderr

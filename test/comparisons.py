@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -36,15 +35,6 @@ class Tags(HTMLParser):
 def report_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / "report.json").read_text())
     return found
-
-
-def one_line_error(run: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert run.returncode == 1, run.stderr
-    last = run.stderr.splitlines()[-1]
-    assert "error: " in last
-    for word in words:
-        assert word in last
-    assert "Traceback" not in run.stderr
 
 
 def without(source: Path, target: Path, *topics: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -11,17 +10,14 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command_line import clip2scene
+from command_line import clip2scene, one_line_error
 from small_street import WORLD, write_street, write_student
 
 from clip2scene_ros import cli, terminal
-from clip2scene_ros.errors import BadBag
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.offline import LABELS
 from clip2scene_ros.report.evaluation import read_report, sha256_of
@@ -45,15 +41,6 @@ def test_the_scripts_of_ros2_run_do_nothing_in_worker_processes(script):
         pytest.importorskip("rclpy")
     file = Path(__file__).parents[1] / "scripts" / script
     runpy.run_path(str(file), run_name="__mp_main__")
-
-
-def assert_one_line_error(run: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert run.returncode == code, run.stderr
-    last = run.stderr.splitlines()[-1]
-    assert "error: " in last
-    for word in words:
-        assert word in last
-    assert "Traceback" not in run.stderr
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +178,7 @@ def test_segment_refuses_what_is_no_bag(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     run = clip2scene("segment", tmp_path / name, "--out", tmp_path / "out.mcap", "--checkpoint", student)
-    assert_one_line_error(run, 1, *words)
+    one_line_error(run, *words)
     assert not (tmp_path / "out.mcap").exists()
 
 
@@ -199,7 +186,7 @@ def test_segment_never_replaces_a_file_unasked(street: Path, student: Path, tmp_
     out = tmp_path / "out.mcap"
     out.write_bytes(b"precious")
     words = ("segment", street, "--out", out, "--checkpoint", student)
-    assert_one_line_error(clip2scene(*words), 1, "out.mcap exists")
+    one_line_error(clip2scene(*words), "out.mcap exists")
     assert out.read_bytes() == b"precious"
     assert clip2scene(*words, "--overwrite").returncode == 0
     with BagReader(out) as bag:
@@ -209,15 +196,15 @@ def test_segment_never_replaces_a_file_unasked(street: Path, student: Path, tmp_
 def test_segment_refuses_to_replace_its_own_input(street: Path) -> None:
     before = street.read_bytes()
     run = clip2scene("segment", street, "--out", street.parent / "." / street.name, "--overwrite")
-    assert_one_line_error(run, 1, "the bag to label itself")
+    one_line_error(run, "the bag to label itself")
     assert street.read_bytes() == before
 
 
 def test_segment_names_a_missing_topic_and_a_bad_checkpoint(street: Path, student: Path, tmp_path: Path) -> None:
     words = ("segment", street, "--out", tmp_path / "out.mcap")
-    assert_one_line_error(clip2scene(*words, "--checkpoint", student, "--topic", "/lidar"), 1, "/lidar", "/points")
+    one_line_error(clip2scene(*words, "--checkpoint", student, "--topic", "/lidar"), "/lidar", "/points")
     (tmp_path / "bad.safetensors").write_bytes(b"\x80\x04pickle")
-    assert_one_line_error(clip2scene(*words, "--checkpoint", tmp_path / "bad.safetensors"), 1, "bad.safetensors")
+    one_line_error(clip2scene(*words, "--checkpoint", tmp_path / "bad.safetensors"), "bad.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -302,60 +289,14 @@ def test_evaluate_asks_for_ground_truth_and_never_replaces_a_report_unasked(
 ) -> None:
     blind = write_street(tmp_path / "blind.mcap", truth=False)
     run = clip2scene("evaluate", blind, "--out", tmp_path / "r", "--checkpoint", student)
-    assert_one_line_error(run, 1, "ground truth", "/ground_truth/points")
+    one_line_error(run, "ground truth", "/ground_truth/points")
     assert not (tmp_path / "r").exists()
-    assert_one_line_error(clip2scene("evaluate", street, "--out", street), 1, "is a file: expected a folder")
+    one_line_error(clip2scene("evaluate", street, "--out", street), "is a file: expected a folder")
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "report.json").write_text("precious")
     run = clip2scene("evaluate", street, "--out", tmp_path / "r", "--checkpoint", student)
-    assert_one_line_error(run, 1, "report.json exists")
+    one_line_error(run, "report.json exists")
     assert (tmp_path / "r" / "report.json").read_text() == "precious"
-
-
-# ---- inspect
-
-
-def test_inspect_tells_what_a_bag_holds(street: Path) -> None:
-    run = clip2scene("inspect", street)
-    assert run.returncode == 0, run.stderr
-    for words in (
-        "0.250 s",
-        "/points",
-        "sensor_msgs/msg/PointCloud2",
-        "intensity    float32 @12",
-        "600 points",
-        "version boxes",
-        "car",
-    ):
-        assert words in run.stdout
-
-
-def test_inspect_tells_what_a_checkpoint_and_a_class_set_hold(student: Path, project: Path) -> None:
-    run = clip2scene("inspect", student)
-    assert run.returncode == 0, run.stderr
-    for words in ("random weights, for tests only", "none: learned with labels", "preset tiny", sha256_of(student)):
-        assert words in run.stdout
-    run = clip2scene("inspect", project / "config" / "classes" / "world.yaml")
-    assert "class set world: 15 classes" in run.stdout
-    assert "#ebeb" not in run.stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("gone.mcap", None, ("There is no",)),
-        ("notes.txt", b"hello", ("expected a bag",)),
-        ("broken.safetensors", b"\xff" * 40, ("broken.safetensors",)),
-        ("broken.yaml", b"classes: [", ("not valid YAML",)),
-        ("folder", b"", ("metadata.yaml",)),
-    ],
-)
-def test_inspect_refuses_in_one_line(name: str, content: bytes | None, words: tuple[str, ...], tmp_path: Path) -> None:
-    if name == "folder":
-        (tmp_path / name).mkdir()
-    elif content is not None:
-        (tmp_path / name).write_bytes(content)
-    assert_one_line_error(clip2scene("inspect", tmp_path / name), 1, *words)
 
 
 # ---- finetune, pretrain, train-clip
@@ -369,168 +310,6 @@ def test_trainers_have_their_own_options(command: str, option: str) -> None:
     run = in_a_process(command, "--help")
     assert run.returncode == 0, run.stderr
     assert option in run.stdout
-
-
-# ---- terminal
-
-
-def interrupted_loop(signals_at_2: int) -> list[int]:
-    """Return the items that are done after Ctrl-C was pressed while the loop was at item 2."""
-    done = []
-
-    def loop() -> None:
-        for item in terminal.Progress(quiet=True)(range(5), "test"):
-            for _ in range(signals_at_2 if item == 2 else 0):
-                os.kill(os.getpid(), signal.SIGINT)
-            done.append(item)
-
-    with pytest.raises(KeyboardInterrupt):
-        loop()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    return done
-
-
-def test_ctrl_c_lets_the_item_in_hand_finish() -> None:
-    assert interrupted_loop(1) == [0, 1, 2]
-
-
-def test_a_second_ctrl_c_stops_at_once() -> None:
-    assert interrupted_loop(2) == [0, 1]
-
-
-@terminal.uninterrupted()
-def swallow_ctrl_c(done: list[str]) -> None:
-    with suppress(BaseException):
-        os.kill(os.getpid(), signal.SIGINT)
-        done.append("the import")
-    done.append("the rest")
-
-
-def test_a_signal_that_would_be_swallowed_comes_afterwards() -> None:
-    done: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        swallow_ctrl_c(done)
-    assert done == ["the import", "the rest"]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_another_thread_is_not_interrupted_anyway() -> None:
-    done = []
-
-    def work() -> None:
-        with terminal.uninterrupted():
-            done.append("work")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert done == ["work"]
-
-
-def test_a_signal_while_trimesh_is_imported_ends_the_program() -> None:
-    program = (
-        "import builtins, os, signal, sys\n"
-        "plain = builtins.__import__\n"
-        "def importing(name, *rest):\n"
-        "    if name == 'networkx':  # which trimesh looks for, whatever is raised\n"
-        "        builtins.__import__ = plain\n"
-        "        os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return plain(name, *rest)\n"
-        "builtins.__import__ = importing\n"
-        "import clip2scene_training.world.mesh\n"
-        "print('not interrupted', builtins.__import__ is plain)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout == ""
-    assert done.returncode == -signal.SIGINT
-
-
-class Screen(io.StringIO):
-    """A stderr that is, or is not, a terminal."""
-
-    def __init__(self, is_terminal: bool) -> None:
-        super().__init__()
-        self._is_terminal = is_terminal
-
-    def isatty(self) -> bool:
-        return self._is_terminal
-
-
-@pytest.mark.parametrize(
-    ("is_terminal", "quiet", "shown"), [(True, False, True), (True, True, False), (False, False, False)]
-)
-def test_bars_are_shown_on_a_terminal_only_and_not_with_quiet(
-    is_terminal: bool, quiet: bool, shown: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    screen = Screen(is_terminal)
-    monkeypatch.setattr(sys, "stderr", screen)
-    assert list(terminal.Progress(quiet)(range(3), "scans", 3)) == [0, 1, 2]
-    with terminal.Progress(quiet).counter("sweeps") as bar:
-        bar(1, 4)
-        bar(4, 4)
-    for words in ("scans: 100%", "3/3", "sweeps: 100%", "4/4"):
-        assert (words in screen.getvalue()) == shown
-
-
-def raising(error: BaseException) -> object:
-    def command() -> int:
-        raise error
-
-    return command
-
-
-@pytest.mark.parametrize(
-    ("error", "code", "text"),
-    [
-        (BadBag("x", "That is no bag."), 1, "clip2scene: error: That is no bag.\n"),
-        (FileNotFoundError(2, "No such file", "a.txt"), 1, "clip2scene: error: No such file: a.txt\n"),
-        (ModuleNotFoundError("no", name="rclpy.node"), 1, "pip install '.[ros]'"),
-        (ModuleNotFoundError("no", name="viser"), 1, "pip install '.[viewer]'"),
-        (ModuleNotFoundError("no", name="embreex"), 1, "pip install '.[train]'"),
-        (ZeroDivisionError("by\nzero"), 1, "unexpected ZeroDivisionError: by zero (CLIP2SCENE_DEBUG=1 shows where)\n"),
-        (KeyboardInterrupt(), 130, "clip2scene: interrupted.\n"),
-        (terminal.Terminated(), 143, "clip2scene: interrupted.\n"),
-    ],
-)
-def test_every_failure_is_one_line_and_a_code(
-    error: BaseException, code: int, text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(terminal.DEBUG_VARIABLE, raising=False)
-    assert terminal.run(raising(error)) == code  # type: ignore[arg-type]
-    shown = capsys.readouterr().err
-    assert text in shown
-    assert shown.count("\n") == 1
-
-
-@pytest.mark.parametrize("code", [terminal.OK, terminal.WORSE])
-def test_a_reader_that_has_seen_enough_does_not_change_the_exit_code(code: int) -> None:
-    program = f"from clip2scene_ros.terminal import run, say; raise SystemExit(run(lambda: say('text') or {code}))"
-    reader, pipe = os.pipe()
-    os.close(reader)  # as `| head` does
-    try:
-        done = subprocess.run([sys.executable, "-c", program], stdout=pipe, stderr=subprocess.PIPE, text=True)
-    finally:
-        os.close(pipe)
-    assert (done.returncode, done.stderr) == (code, "")
-
-
-def test_a_pipe_that_breaks_elsewhere_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    assert terminal.run(raising(BrokenPipeError(32, "Broken pipe"))) == 1  # type: ignore[arg-type]
-    assert capsys.readouterr().err == "clip2scene: error: Broken pipe\n"
-
-
-def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(terminal.DEBUG_VARIABLE, "1")
-    assert terminal.run(raising(ZeroDivisionError("oh"))) == 1  # type: ignore[arg-type]
-    assert "Traceback" in capsys.readouterr().err
-
-
-def test_every_extra_that_an_error_names_exists(project: Path) -> None:
-    import configparser
-
-    setup = configparser.ConfigParser()
-    setup.read(project / "setup.cfg")
-    assert set(terminal.EXTRAS.values()) <= set(setup["options.extras_require"])
 
 
 # ---- classes in one's own words
@@ -562,7 +341,7 @@ def test_words_that_the_student_does_not_know_are_named_and_nothing_is_written(
 ) -> None:
     out = tmp_path / "out.mcap"
     run = clip2scene(command, street, "--out", out, "--checkpoint", student, "--classes", "road; whale; car")
-    assert_one_line_error(run, terminal.BAD_INPUT, "whale", "learned with labels", "driveable surface (road, street)")
+    one_line_error(run, "whale", "learned with labels", "driveable surface (road, street)", code=terminal.BAD_INPUT)
     assert not out.exists()
 
 

@@ -64,9 +64,12 @@ def _add_world(commands: Any) -> None:  # noqa: ANN401
     )
     parser.add_argument("output", type=Path, metavar="OUT.mcap")
     _add_drive(parser, WORLD_SEED, WORLD_SECONDS)
+    parser.set_defaults(seed=None, seconds=None)  # which a split decides, where it is asked for
     group = parser.add_argument_group("world")
     group.add_argument(
-        "--split", choices=WORLD_SPLITS, help="a scene of the benchmark: that of --seed, or the first; always 6 s"
+        "--split",
+        choices=WORLD_SPLITS,
+        help="a scene of the benchmark, 6 s long: that of --seed, else the first",
     )
     group.add_argument("--rig", choices=WORLD_RIGS, help="nuScenes' sensors, or other ones mounted otherwise")
     group.add_argument("--weather", choices=WORLD_WEATHER, help="light and air; `any` draws them by seed")
@@ -76,8 +79,8 @@ def _add_world(commands: Any) -> None:  # noqa: ANN401
 
 
 def _add_drive(parser: argparse.ArgumentParser, seed: int, seconds: float) -> None:
-    parser.add_argument("--seed", type=_seed, default=seed, help="of the world (%(default)s)")
-    parser.add_argument("--seconds", type=_seconds, default=seconds, help="length of the drive (%(default)s)")
+    parser.add_argument("--seed", type=_seed, default=seed, help=f"of the world ({seed})")
+    parser.add_argument("--seconds", type=_seconds, default=seconds, help=f"length of the drive ({seconds:g})")
 
 
 def _seconds(text: str) -> float:

@@ -197,7 +197,7 @@ def _from_open_clip(config: ClipConfig) -> tuple[Any, ClipCard]:
 def _from_file(path: Path, config: ClipConfig) -> tuple[Any, ClipCard]:
     _, metadata = read_header(path)
     if METADATA_KEY in metadata:
-        card = _card_from(path, metadata[METADATA_KEY])
+        card = card_of(path, metadata[METADATA_KEY])
     elif STUDENT in metadata:
         raise BadTeacher("student", f"{path}: expected a CLIP, with metadata `{METADATA_KEY}`, but found a student.")
     else:
@@ -219,7 +219,12 @@ def _from_file(path: Path, config: ClipConfig) -> tuple[Any, ClipCard]:
     return model, card
 
 
-def _card_from(path: Path, text: Any) -> ClipCard:  # noqa: ANN401 - untrusted metadata
+def card_of(path: Path, text: Any) -> ClipCard:  # noqa: ANN401 - untrusted metadata
+    """Read the card from the metadata of a CLIP's file.
+
+    Raises:
+        BadTeacher: `card`: it is damaged.
+    """
     try:
         content = json.loads(text)
         if content.pop("format") != FORMAT:

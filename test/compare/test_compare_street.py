@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import clip2scene
-from comparisons import one_line_error, report_of, without
+from command_line import clip2scene, one_line_error
+from comparisons import report_of, without
 from small_street import START_NS, STEP_NS, write_street, write_student
 
 from clip2scene_ros import arguments, terminal

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import clip2scene
-from comparisons import Tags, one_line_error
+from command_line import clip2scene, one_line_error
+from comparisons import Tags
 from small_street import START_NS, STEP_NS, scan_and_labels, write_clip, write_street
 
 from clip2scene_ros import arguments

@@ -10,6 +10,7 @@ import pytest
 
 from clip2scene_ros import arguments, cli
 from clip2scene_ros.arguments import drives
+from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import Frame, View
 from clip2scene_ros.geometry import project, visible
 from clip2scene_ros.io.bags import BagReader
@@ -380,3 +381,14 @@ def test_a_split_decides_seed_settings_and_length() -> None:
     args = arguments.parse(["world", "x.mcap", "--split", "val", "--seed", "100004", "--weather", "fog"])
     assert cli._world_config(args) == replace(SPLITS["val"].config, weather="fog")
     assert args.seed == 100_004
+    args = arguments.parse(["world", "x.mcap", "--split", "val", "--seed", "200000", "--seconds", "6"])
+    cli._world_config(args)
+    assert (args.seed, args.seconds) == (200_000, 6.0)
+    args = arguments.parse(["world", "x.mcap"])
+    cli._world_config(args)
+    assert (args.seed, args.seconds) == (drives.WORLD_SEED, drives.WORLD_SECONDS)
+
+
+def test_a_split_has_no_scenes_of_another_length() -> None:
+    with pytest.raises(BadConfig, match=r"A scene of --split val is 6 s long.*--seconds 20 was asked for"):
+        cli._world_config(arguments.parse(["world", "x.mcap", "--split", "val", "--seconds", "20"]))
