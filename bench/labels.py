@@ -74,7 +74,11 @@ STEPS = (
     Row("confidence weight", {"confidence_weight": True}),
     Row("ground", {"ground": True}),
     Row("clusters", {"clusters": True}),
+    Row("columns", {"columns": True}),
     Row("ground, clusters", {"ground": True, "clusters": True}, against="ground"),
+    Row(
+        "ground, columns, clusters", {"ground": True, "columns": True, "clusters": True}, against="ground, clusters"
+    ),
     Row("surest 70 %", {"keep": 0.7}),
     Row("sweeps", {"sweeps": 1}),
     Row("sweeps, range", {"sweeps": 1, "range_weight": True}, against="sweeps"),
@@ -116,7 +120,7 @@ def main() -> int:
         used = scenes[: args.sweep_scenes] if row.changed.get("sweeps") else scenes
         scores[row.name] = score(used, teacher, row, threshold)
         print(_line(row, scores), flush=True)
-    for name in ("baseline", "ground, clusters"):
+    for name in ("baseline", "ground, clusters", "ground, columns, clusters"):
         _print_details(name, scores[name].details(names))
     print(f"{time.process_time() - started:.0f} CPU-s")
     if args.json:

@@ -271,6 +271,11 @@ FLAT = (
     "driveable surface, road, street, lane, lane marking, parking, crosswalk, sidewalk, pavement, other flat, "
     "other ground, ground, floor, terrain, grass, lawn, dirt"
 )
+TALLEST = (
+    "traffic cone 1.2, cone 1.2, barrier 1.3, bicycle 2.1, bike 2.1, motorcycle 2.1, scooter 2.1, bicyclist 2.2, "
+    "cyclist 2.2, motorcyclist 2.2, rider 2.2, pedestrian 2.2, person 2.2, people 2.2, animal 2.2, car 2.4, van 2.8, "
+    "truck 4.5, lorry 4.5, bus 4.5, trailer 4.5, construction vehicle 5.0, excavator 5.0, tram 4.5, train 5.0"
+)
 
 
 @dataclass(frozen=True)
@@ -296,6 +301,8 @@ class LabelerConfig:
     things: str = setting(THINGS, "classes with one of these words may move: their votes stay in their own scan")
     ground: bool = setting(False, "what lies on the ground is flat, what stands on it is not")
     flat: str = setting(FLAT, "classes with one of these words are flat")
+    columns: bool = setting(False, "what reaches higher above the ground than a class can is not of that class")
+    tallest: str = setting(TALLEST, "words, and how high what they name reaches above the ground at most [m]")
     clusters: bool = setting(False, "things that hang together above the ground take the class of their majority")
     keep: float = setting(1.0, "the surest share of each class in a scan keeps its label", low=0.0, high=1.0)
     keep_at_least: int = setting(50, "points of each class that keep it whatever that share is", low=0, high=1_000_000)

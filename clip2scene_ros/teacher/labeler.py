@@ -21,7 +21,7 @@ from clip2scene_ros.frame import UNKNOWN, Array, Frame, PseudoLabels
 from clip2scene_ros.geometry import compose, invert
 from clip2scene_ros.teacher.ground import heights
 from clip2scene_ros.teacher.motion import points_at_stamp
-from clip2scene_ros.teacher.rules import by_cluster, classes_of, flat_on_ground, surest
+from clip2scene_ros.teacher.rules import below_its_top, by_cluster, classes_of, flat_on_ground, surest, tops_of
 from clip2scene_ros.teacher.teachers import PixelClasses, Teacher
 from clip2scene_ros.teacher.votes import Sight, Votes, from_sweep, look
 
@@ -93,6 +93,7 @@ class Labeler:
         self._classes = len(teacher.class_set)
         self._things = classes_of(teacher.class_set, self.config.things)
         self._flat = classes_of(teacher.class_set, self.config.flat)
+        self._tops = tops_of(teacher.class_set, self.config.tallest)
         self._warned: set[str] = set()
         if self.config.ground and not self._flat.any():
             self._warn_once("No class of the class set is flat (setting `flat`): the ground rule changes nothing.")
@@ -146,9 +147,10 @@ class Labeler:
             barred: (N,) bool, unknown whatever the chances.
         """
         config = self.config
-        if config.ground or config.clusters:
+        if config.ground or config.columns or config.clusters:
             height = heights(points)
             chances = flat_on_ground(chances, height, self._flat) if config.ground and self._flat.any() else chances
+            chances = below_its_top(chances, points, height, self._tops) if config.columns else chances
             chances = by_cluster(chances, points, height) if config.clusters else chances
         unknown = ~chances.any(axis=1) | barred
         class_id = np.where(unknown, UNKNOWN, chances.argmax(axis=1)).astype(np.uint8)

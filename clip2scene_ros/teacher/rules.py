@@ -1,4 +1,4 @@
-"""What geometry knows about classes: the ground is flat, a thing is of one class, the surest labels are kept."""
+"""What geometry knows about classes: the ground is flat, cars are low, a thing is of one class; the surest are kept."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch import Tensor
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import LabelerConfig
+from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN, Array, PseudoLabels
 from clip2scene_ros.teacher.ground import LYING_M, STANDING_M
-from clip2scene_ros.teacher.voxels import components
+from clip2scene_ros.teacher.voxels import components, keys
 
 CLUSTER_M = 0.4
 """Returns this near to each other hang together."""
@@ -20,6 +21,8 @@ WIDEST_M = 12.0
 """What hangs together over a longer way is a row of houses, not a thing."""
 MAJORITY = 0.5
 """Share of a thing's points that must be of a class for it to speak for all."""
+COLUMN_M, GAP_M = 0.8, 1.2
+"""Width of a column, and what without a return ends it. Beams of a 32-channel LiDAR are 0.9 m apart at 40 m."""
 
 
 def classes_of(class_set: ClassSet, words: str) -> Array:
@@ -40,7 +43,74 @@ def flat_on_ground(chances: Array, height: Array, flat: Array) -> Array:
     """
     with np.errstate(invalid="ignore"):
         lying, standing = np.abs(height) <= LYING_M, height > STANDING_M
-    barred = (lying[:, None] & ~flat) | (standing[:, None] & flat)
+    return _struck_out(chances, (lying[:, None] & ~flat) | (standing[:, None] & flat))
+
+
+def tops_of(class_set: ClassSet, words: str) -> Array:
+    """Return (C,) how high each class reaches above the ground [m], inf where nothing is said.
+
+    Of a class with several of the words the highest counts: a van is a car as well.
+
+    Args:
+        class_set: the classes.
+        words: each with its height [m], separated by commas: `traffic cone 1.2, car 2.4`.
+
+    Raises:
+        BadConfig: `tallest`: a word without a height.
+    """
+    tops = np.full(len(class_set), -np.inf)
+    for entry in filter(None, (entry.strip() for entry in words.split(","))):
+        word, _, metres = entry.rpartition(" ")
+        try:
+            top = float(metres)
+        except ValueError:
+            top = np.nan
+        if not word or not top > 0:
+            raise BadConfig("tallest", f"Setting `tallest` expects `word metres, word metres`, but got {entry!r}.")
+        tops = np.where(classes_of(class_set, word), np.maximum(tops, top), tops)
+    found: Array = np.where(np.isneginf(tops), np.inf, tops)
+    return found
+
+
+def below_its_top(chances: Array, points: Array, height: Array, tops: Array) -> Array:
+    """Return (N, C) chances with those of classes struck out that do not reach as high as the points' columns.
+
+    Where no class is left nothing is struck out.
+
+    Args:
+        chances: (N, C) that sum to 1, or zeros.
+        points: (N, 3) [m].
+        height: (N,) above the ground [m], NaN unknown.
+        tops: (C,) [m], inf for no limit.
+    """
+    with np.errstate(invalid="ignore"):
+        return _struck_out(chances, column_tops(points, height)[:, None] > tops)
+
+
+def column_tops(points: Array, height: Array) -> Array:
+    """Return (N,) height of the highest return that stands in one column with each [m]; NaN on the ground or unknown.
+
+    A column is of `COLUMN_M` by `COLUMN_M`, and ends where nothing is for `GAP_M`: a car under a bridge is no bridge.
+
+    Args:
+        points: (N, 3) [m].
+        height: (N,) above the ground [m].
+    """
+    tops = np.full(len(points), np.nan)
+    with np.errstate(invalid="ignore"):
+        standing = np.flatnonzero((height > LYING_M) & np.isfinite(points).all(axis=1))
+    if not len(standing):
+        return tops
+    column = keys(points[standing] * np.array([1, 1, 0], points.dtype), COLUMN_M)
+    order = np.lexsort((-height[standing], column))
+    column, going_down = column[order], height[standing][order]
+    first = np.r_[True, (column[1:] != column[:-1]) | (going_down[:-1] - going_down[1:] > GAP_M)]
+    tops[standing[order]] = going_down[first][np.cumsum(first) - 1]
+    return tops
+
+
+def _struck_out(chances: Array, barred: Array) -> Array:
+    """Return (N, C) chances without those of classes that are barred, unless none is left."""
     allowed = np.where(barred, np.float32(0), chances)
     left = allowed.sum(axis=1, keepdims=True)
     ruled: Array = np.where(left > 0, allowed / np.maximum(left, np.float32(1e-12)), chances)
