@@ -13,7 +13,7 @@ from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.student.networks import TwoHeads, build_network
 from clip2scene_ros.student.sparse.tensor import SparseTensor
 from clip2scene_ros.student.voxelization import voxelize
-from clip2scene_training import consistency, semantic, switching
+from clip2scene_training import consistency, losses, semantic, switching
 from clip2scene_training.config import OFFICIAL_LOSSES, PretrainLossConfig, SwitchConfig
 
 DIM, IMAGE_DIM, CLASSES, STEPS = 16, 24, 3, 12
@@ -24,7 +24,7 @@ def sketch(project) -> dict:
     """Return what the page's Python block defines."""
     page = (project / "docs" / "losses.md").read_text(encoding="utf-8")
     code = page.split("```python\n")[1].split("\nprojection = ")[0]
-    names = {**vars(consistency), **vars(semantic), **vars(switching)}
+    names = {**vars(consistency), **vars(losses), **vars(semantic), **vars(switching)}
     exec(compile(code, "docs/losses.md", "exec"), names)
     return names
 
@@ -50,6 +50,7 @@ def make_batch() -> SimpleNamespace:
         pixels=looks[classes[pairs]] + 0.1 * torch.from_numpy(rng.normal(size=(len(pairs), IMAGE_DIM))).float(),
         cell=voxelize(points, 0.1).inverse,  # all sweeps
         classes=classes,
+        scan=sweeps,
     )
 
 

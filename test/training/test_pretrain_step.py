@@ -37,7 +37,7 @@ from clip2scene_training.switching import MovingAverage
 from clip2scene_training.teachers import TeacherSettings
 
 WEIGHTED = replace(
-    EVERYTHING, semantic=SemanticConfig(form="gce", normalize=True, temperature=0.2, balance=0.5)
+    EVERYTHING, semantic=SemanticConfig(form="gce", normalize=True, temperature=0.2, balance=0.5, lovasz=0.5)
 )  # fmt: skip
 
 

@@ -98,6 +98,7 @@ class SemanticConfig:
     weight_cap: float = setting(
         5.0, "most that a class may weigh, the average point having 1: rare labels are often wrong", low=1.0, high=1e6
     )
+    lovasz: float = setting(0.0, "weight of a Lovász term beside it, which stands for IoU", low=0.0, high=100.0)
     weight: float = setting(1.0, "of this term; 0 leaves it out", low=0.0, high=100.0)
 
 

@@ -91,15 +91,30 @@ def supervised_loss(
     labelled = labels != UNKNOWN
     logits, labels = logits[labelled], labels[labelled]
     weights = logits.new_ones(logits.shape[1]) if class_weights is None else class_weights
-    scans = [slice(None)] if scan_of is None else list(_runs(scan_of[labelled]))
-    divisors = average(torch.stack([weights[labels].sum(), weights.new_tensor(float(len(scans)))]))
-    divisors = divisors.clamp_min(torch.finfo(divisors.dtype).tiny)  # where nothing is labelled: 0, not 0 / 0
-    loss = functional.cross_entropy(logits, labels, class_weights, reduction="sum") / divisors[0]
+    total = functional.cross_entropy(logits, labels, class_weights, reduction="sum")
+    loss = mean_of_all(total, weights[labels].sum(), average)
     if lovasz_weight:
-        probabilities = logits.softmax(1)
-        terms = [lovasz_softmax(probabilities[scan], labels[scan]) for scan in scans]
-        loss = loss + lovasz_weight * sum(terms, probabilities.sum() * 0) / divisors[1]
+        scan_of = torch.zeros_like(labels) if scan_of is None else scan_of[labelled]
+        loss = loss + lovasz_weight * lovasz_by_scan(logits, labels, scan_of, average)
     return loss
+
+
+def lovasz_by_scan(
+    logits: Tensor, labels: Tensor, scan_of: Tensor, average: Callable[[Tensor], Tensor] = alone
+) -> Tensor:
+    """Return the mean of `lovasz_softmax` over scans; 0, with gradients of 0, where no row is labelled.
+
+    Args:
+        logits: (V, C) float32.
+        labels: (V,) int64 class ids; 255 is ignored.
+        scan_of: (V,) number of each row's scan.
+        average: as in `mean_of_all`.
+    """
+    labelled = labels != UNKNOWN
+    probabilities, labels, scan_of = logits[labelled].softmax(1), labels[labelled], scan_of[labelled]
+    scans = [scan_of == number for number in torch.unique(scan_of)]
+    terms = [lovasz_softmax(probabilities[scan], labels[scan]) for scan in scans]
+    return mean_of_all(sum(terms, probabilities.sum() * 0), logits.new_tensor(float(len(terms))), average)
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -123,13 +138,6 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     gradient = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], 1)
     loss: Tensor = (errors.gather(1, order) * gradient).sum(1).mean()
     return loss
-
-
-def _runs(scan_of: Tensor) -> list[slice]:
-    """Return the rows of each scan that has any; those of one scan follow each other."""
-    sizes = torch.unique_consecutive(scan_of, return_counts=True)[1].tolist()
-    ends = np.cumsum(sizes).tolist()
-    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
 
 def _descending(errors: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_training.consistency import cosine_loss, space_time_loss
+from clip2scene_training.losses import lovasz_by_scan
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pretrain_samples import PretrainSample
 from clip2scene_training.rivals import SeenPairs, rival_losses
@@ -96,7 +97,10 @@ def text_losses(
             alone = unpaired(batch.pair_point, len(batch.inverse))
             losses["unpaired"] = loss(logits.index_select(0, batch.inverse[alone]), predicted[alone])
     # Section 3.2: a point scores highest with the words of its pixel's class.
-    losses["semantic"] = loss(logits.index_select(0, batch.inverse[batch.pair_point]), labels)
+    rows = batch.inverse[batch.pair_point]
+    losses["semantic"] = loss(logits.index_select(0, rows), labels)
+    if semantic.lovasz:
+        losses["lovasz"] = lovasz_by_scan(logits.index_select(0, rows), labels, batch.coords[rows, 0], average)
     return losses
 
 
@@ -188,5 +192,6 @@ def key_frames_first(batch: PretrainSample) -> PretrainSample:
 def weight_of(loss: str, config: PretrainConfig) -> float:
     """Return how much a loss of `losses_of` counts; the rivals' have their weights already."""
     return {
-        "semantic": config.semantic.weight, "unpaired": config.semantic.weight, "space_time": config.space_time.weight
+        "semantic": config.semantic.weight, "unpaired": config.semantic.weight, "space_time": config.space_time.weight,
+        "lovasz": config.semantic.weight * config.semantic.lovasz,
     }.get(loss, 1.0)  # fmt: skip
