@@ -15,7 +15,7 @@ from cast_street import CLASSES, streets
 from command_line import clip2scene
 from small_street import write_clip
 
-from clip2scene_ros.config import ClipConfig, TextConfig
+from clip2scene_ros.config import ClipConfig, TextConfig, with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN
 from clip2scene_ros.student.checkpoint import load_checkpoint
@@ -31,6 +31,7 @@ from clip2scene_training.ablation.run import Found, Job, clip_of, job_of, run
 from clip2scene_training.datasets.cache import save_frame
 from clip2scene_training.datasets.without_views import WithoutViews
 from clip2scene_training.datasets.world import WorldDataset
+from clip2scene_training.pretrain_config import PRESETS
 from clip2scene_training.scoring_table import BANDS, Row, judged_frames, seen_by_a_camera
 from clip2scene_training.teachers import Words, shipped_or_other
 from clip2scene_training.world.splits import SPLITS
@@ -114,6 +115,10 @@ def test_what_is_finished_is_kept_and_an_interrupted_row_goes_on(plan, tmp_path,
     other = load_rows(rows_file(tmp_path, changed))
     assert not finished(Job(tmp_path, plan, other, other.rows["teacher"], 0), "val")
     assert not finished(Job(tmp_path, replace(plan, samples=9), rows, rows.rows["paper"], 0), "val")
+    of_paper = Job(tmp_path, plan, rows, rows.rows["paper"], 0)
+    assert finished(of_paper, "val")
+    monkeypatch.setitem(PRESETS, "paper", with_settings(PRESETS["paper"], {"semantic.temperature": 0.5}))
+    assert not finished(of_paper, "val")  # the preset is another one now
 
 
 def test_a_row_that_fails_is_told_and_the_others_go_on(plan, tmp_path):

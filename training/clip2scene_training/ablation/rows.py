@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from clip2scene_ros.config import DenseConfig, with_settings
+from clip2scene_ros.config import DenseConfig, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.share import share_file
 from clip2scene_training.config import FinetuneConfig
@@ -109,11 +109,17 @@ class Rows:
         return with_settings(config, _length(samples, config.batch_size))
 
     def key(self, row: AblationRow) -> str:
-        """Return a digest of all that the file says of a row, its words too."""
-        of = _said(self.rows[row.of]) if row.of else None
-        words = [self.words.get(name) for name in (row.words, self.rows[row.of].words if row.of else "")]
-        what = [_said(row), of, words, self.common, self.camera]
+        """Return a digest of all that the file says of a row, its words too, and of the preset that it stands on."""
+        asked = [row, self.rows[row.of]] if row.of else [row]
+        words, said = [self.words.get(each.words) for each in asked], [_said(each) for each in asked]
+        what = [said, words, [_preset(each) for each in asked], self.common, self.camera]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _preset(row: AblationRow) -> dict[str, Any]:
+    """Return the settings that a row's own replace."""
+    base = FinetuneConfig() if row.kind == FINETUNE else PRESETS.get(row.base, PretrainConfig())
+    return {name: value for name, value, _ in settings_of(base)}
 
 
 def load_rows(path: Path | None = None) -> Rows:
