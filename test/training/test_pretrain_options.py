@@ -100,7 +100,9 @@ def test_best_learns_voted_labels_under_rules_the_surest_of_each_class_along_the
     assert best.labeler.keep < 1.0
     assert best.semantic.balance > 0
     assert best.semantic.normalize
+    assert best.semantic.lovasz > 0
     assert best.labeler.ground
+    assert best.labeler.columns
     assert best.labeler.clusters
     assert best.augment.turn == "none"
     assert (best.sweeps.count, best.space_time.weight, best.switching.probability) == (1, 0.0, 0.0)

@@ -109,12 +109,12 @@ OFFICIAL = PretrainConfig(
 """As its released code: D1, D2 and D5 to D9 of docs/losses.md. D3 and D4 are `--dense.official`."""
 
 BEST = PretrainConfig(
-    labeler=LabelerConfig(ground=True, clusters=True, keep=0.7),
+    labeler=LabelerConfig(ground=True, columns=True, clusters=True, keep=0.7),
     pairs=PairsConfig(labels="point"),
     images=ImageAugmentConfig(give="none"),
     # A vehicle drives along its street: on val the largest gain of all settings.
     augment=AugmentConfig(turn="none", scale=0.0, intensity=0.0),
-    semantic=SemanticConfig(normalize=True, temperature=0.1, balance=0.5),
+    semantic=SemanticConfig(normalize=True, temperature=0.1, balance=0.5, lovasz=1.0),
     # One sweep has no other to be consistent with; self-training cost mIoU on val at this length.
     space_time=SpaceTimeConfig(weight=0.0),
     switching=SwitchConfig(probability=0.0),
