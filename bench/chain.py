@@ -1,7 +1,7 @@
 """The whole chain from nothing: photos, a small CLIP, streets, its labels of them, a student, what both are worth.
 
 python bench/chain.py              # hours on two cores; goes on where it was stopped
-python bench/chain.py --quick      # a tenth of everything
+python bench/chain.py --share 0.1  # of the photos, of the streets and of all steps; 0.02 only shows that all parts meet
 python bench/chain.py --device cuda --students tiny 34 spvcnn --steps 20000 --table 24000     # where a GPU can be had
 
 With `--table` the rows of `clip2scene ablate` follow: each learns from so many scans by the eyes of the CLIP just made,
@@ -27,7 +27,6 @@ from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.pretrain_config import PRESETS
 from clip2scene_training.world.splits import SPLITS
 
-TENTH = 0.1
 STUDENTS = {
     "tiny": {},
     "14a": {"network.preset": "14a"},
@@ -40,7 +39,7 @@ STUDENTS = {
 def main() -> int:
     """Run the chain, print its tables, and return an exit code."""
     args = parser().parse_args()
-    folder = args.out / f"{'quick' if args.quick else 'full'}_{args.seed}"
+    folder = args.out / f"share{args.share:g}_seed{args.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"seconds": {}}
     for name, words in commands(args, folder).items():
@@ -63,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--out", type=Path, default=Path("runs/chain"), help="keeps everything (%(default)s)")
-    add("--quick", action="store_true", help="a tenth of the photos, of the streets and of all steps")
+    add("--share", type=float, default=1.0, help="of the photos, of the streets and of all steps (%(default)g)")
     add("--seed", type=int, default=0, help="of all trainings")
     add("--workers", type=int, default=1, help="processes beside this one")
     add("--device", default="cpu", help="of all trainings; on `cuda` networks learn in bf16 (%(default)s)")
@@ -76,11 +75,10 @@ def parser() -> argparse.ArgumentParser:
 
 def commands(args: argparse.Namespace, folder: Path) -> dict[str, list[Any]]:
     """Return the commands of the chain, in order; each goes on where it was stopped."""
-    share = TENTH if args.quick else 1.0
     clip = TrainClipConfig()
 
     def some(count: int) -> int:
-        return max(1, round(share * count))
+        return max(1, round(args.share * count))
 
     def streets(split: str) -> str:
         seeds = SPLITS[split].seeds
