@@ -76,9 +76,7 @@ STEPS = (
     Row("clusters", {"clusters": True}),
     Row("columns", {"columns": True}),
     Row("ground, clusters", {"ground": True, "clusters": True}, against="ground"),
-    Row(
-        "ground, columns, clusters", {"ground": True, "columns": True, "clusters": True}, against="ground, clusters"
-    ),
+    Row("ground, columns, clusters", {"ground": True, "columns": True, "clusters": True}, against="ground, clusters"),
     Row("surest 70 %", {"keep": 0.7}),
     Row("sweeps", {"sweeps": 1}),
     Row("sweeps, range", {"sweeps": 1, "range_weight": True}, against="sweeps"),

@@ -95,8 +95,8 @@ def evaluate(args: argparse.Namespace) -> int:
         segmenter = _student(args)
         result = evaluate_bag(bag, segmenter, topic=args.topic, progress=Progress(args.quiet))
         made_by = bag.world()
-    from clip2scene_ros.config import settings_of
     from clip2scene_ros.report.evaluation import build_report, sha256_of, table, weights_sha256
+    from clip2scene_ros.settings import settings_of
 
     report = build_report(
         result,
@@ -242,7 +242,7 @@ def _world_config(args: argparse.Namespace) -> Any:  # noqa: ANN401 - a WorldCon
     Raises:
         BadConfig: `seconds`: scenes of the benchmark have another length.
     """
-    from clip2scene_ros.config import with_settings
+    from clip2scene_ros.settings import with_settings
     from clip2scene_training.world.config import WorldConfig
     from clip2scene_training.world.rigs import with_rig
     from clip2scene_training.world.splits import SECONDS, SPLITS
@@ -279,7 +279,7 @@ def _world_version() -> dict[str, str]:
 
 def _parameters(args: argparse.Namespace) -> dict[str, object]:
     """Return the segmenter's settings as parameters of the live node."""
-    from clip2scene_ros.config import settings_of
+    from clip2scene_ros.settings import settings_of
 
     return {f"segmenter.{name}": value for name, value, _ in settings_of(args.segmenter)}
 

@@ -113,7 +113,8 @@ def test_help_tells_what_evaluate_writes_and_which_student_the_demo_takes() -> N
 
 def test_every_setting_of_the_segmenter_is_an_option() -> None:
     from clip2scene_ros import arguments
-    from clip2scene_ros.config import SegmenterConfig, settings_of
+    from clip2scene_ros.config import SegmenterConfig
+    from clip2scene_ros.settings import settings_of
 
     words = ["segment", "a", "--out", "b"]
     assert arguments.parse(words).segmenter == SegmenterConfig()

@@ -20,6 +20,7 @@ FLOORS = (
     (
         "errors",
         "frame",
+        "settings",
         "config",
         "classes",
         "share",

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from clip2scene_ros.config import SegmenterConfig, settings_of, with_settings
+from clip2scene_ros.config import SegmenterConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.settings import settings_of, with_settings
 
 
 def command(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from clip2scene_ros.collect.config import CollectConfig
-from clip2scene_ros.config import with_settings
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.label.arguments import add_dotted, given
+from clip2scene_ros.settings import with_settings
 
 
 def add_collect_options(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clip2scene_ros.config import ClipConfig, CloudLimits, LabelConfig, ShardsConfig, SyncConfig, TopicQos, setting
+from clip2scene_ros.config import ClipConfig, CloudLimits, LabelConfig, ShardsConfig, SyncConfig, TopicQos
+from clip2scene_ros.settings import setting
 
 
 @dataclass(frozen=True)

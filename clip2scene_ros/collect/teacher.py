@@ -11,8 +11,9 @@ import yaml
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.collect.config import CollectConfig
-from clip2scene_ros.config import DenseConfig, settings_of, with_settings
+from clip2scene_ros.config import DenseConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.teachers import TINY, TINY_CLIP, ClipTeacher, Teacher

@@ -15,10 +15,11 @@ from clip2scene_ros.compare.measures import Findings, findings
 from clip2scene_ros.compare.page import write_compare_page
 from clip2scene_ros.compare.report import Made, build_compare_report
 from clip2scene_ros.compare.words import compare_table
-from clip2scene_ros.config import ClipConfig, SegmenterConfig, settings_of
+from clip2scene_ros.config import ClipConfig, SegmenterConfig
 from clip2scene_ros.errors import BadClassSet, BadConfig, BadTeacher, Clip2SceneError
 from clip2scene_ros.io.bags import BagReader, BagTopics, points_topic
 from clip2scene_ros.report.evaluation import sha256_of, weights_sha256, write_report
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.label_topics import topic_teacher

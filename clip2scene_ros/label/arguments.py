@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from clip2scene_ros.config import DenseConfig, LabelConfig, settings_of, with_settings
+from clip2scene_ros.config import DenseConfig, LabelConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.settings import settings_of, with_settings
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.config import settings_of
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.io.bags import BagReader, BagWriter
 from clip2scene_ros.label.account import Account
@@ -14,6 +13,7 @@ from clip2scene_ros.label.labelling import check_bag, label_bag
 from clip2scene_ros.label.page import write_label_page
 from clip2scene_ros.label.report import build_label_report
 from clip2scene_ros.report.evaluation import sha256_of, write_report
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.teacher.label_folder import folder_teacher
 from clip2scene_ros.teacher.label_topics import topic_teacher
 from clip2scene_ros.teacher.labeler import Labeler

@@ -28,7 +28,7 @@ from clip2scene_ros.agreement import (
     live_tables,
     paired,
 )
-from clip2scene_ros.config import EvaluateNodeConfig, SegmenterConfig, SegmentNodeConfig, settings_of
+from clip2scene_ros.config import EvaluateNodeConfig, SegmenterConfig, SegmentNodeConfig
 from clip2scene_ros.errors import BadBag, BadConfig, NodeFailed
 from clip2scene_ros.evaluation import Evaluation, evaluate
 from clip2scene_ros.frame import Frame
@@ -46,6 +46,7 @@ from clip2scene_ros.nodes.replay import Arrived, Player
 from clip2scene_ros.nodes.signals import Signals
 from clip2scene_ros.offline import LABELS, play_clouds
 from clip2scene_ros.report.folder import ReportFolder, check_free
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.truth import has_truth, truth_frames
 
 if TYPE_CHECKING:

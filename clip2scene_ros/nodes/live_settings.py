@@ -8,10 +8,11 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.client import Client
 from rclpy.parameter import parameter_value_to_python
 
-from clip2scene_ros.config import SegmentNodeConfig, settings_of, with_settings
+from clip2scene_ros.config import SegmentNodeConfig
 from clip2scene_ros.errors import NodeFailed
 from clip2scene_ros.nodes.peer import Peer
 from clip2scene_ros.nodes.segment import NODE_NAME
+from clip2scene_ros.settings import settings_of, with_settings
 
 
 def live_settings(peer: Peer, timeout_s: float) -> SegmentNodeConfig:

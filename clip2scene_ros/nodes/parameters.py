@@ -15,9 +15,9 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clip2scene_ros.config import settings_of, with_settings
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.nodes.tables import allowed
+from clip2scene_ros.settings import settings_of, with_settings
 
 Config = TypeVar("Config")
 

@@ -15,7 +15,8 @@ from dataclasses import Field
 from typing import Any
 
 from clip2scene_ros.collect.config import CollectNodeConfig
-from clip2scene_ros.config import SegmentNodeConfig, settings_of
+from clip2scene_ros.config import SegmentNodeConfig
+from clip2scene_ros.settings import settings_of
 
 YAML_HEAD = """\
 # Every parameter of the node `clip2scene_{node}` with its default, made from clip2scene_ros/{module} by

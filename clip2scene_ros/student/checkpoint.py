@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import NetworkConfig, settings_of, with_settings
+from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.errors import BadCheckpoint, Clip2SceneError
 from clip2scene_ros.files import whole_file
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.student.header import TensorEntry, read_header
 from clip2scene_ros.student.networks import build_network
 from clip2scene_ros.words import spelling

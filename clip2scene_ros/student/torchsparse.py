@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import NetworkConfig, with_settings
+from clip2scene_ros.config import NetworkConfig
 from clip2scene_ros.errors import BadCheckpoint, BadClassSet, BadConfig
 from clip2scene_ros.files import whole_file
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.student.checkpoint import (
     CLASS_VECTORS,
     METADATA_KEY,

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from clip2scene_ros.config import ClipConfig, DenseConfig, settings_of, with_settings
+from clip2scene_ros.config import ClipConfig, DenseConfig
 from clip2scene_ros.errors import BadTeacher, Clip2SceneError
 from clip2scene_ros.files import whole_file
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.student.checkpoint import METADATA_KEY as STUDENT
 from clip2scene_ros.student.header import read_header
 from clip2scene_ros.student.segmenter import choose_device

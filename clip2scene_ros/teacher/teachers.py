@@ -9,8 +9,9 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from clip2scene_ros.classes import ClassSet
-from clip2scene_ros.config import ClipConfig, DenseConfig, TextConfig, with_settings
+from clip2scene_ros.config import ClipConfig, DenseConfig, TextConfig
 from clip2scene_ros.frame import Array, Frame
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.teacher.classify import classify
 from clip2scene_ros.teacher.clip import Clip, load_clip
 from clip2scene_ros.teacher.dense import DenseClip

@@ -13,10 +13,10 @@ from comparisons import Tags, report_of, without
 
 from clip2scene_ros import terminal
 from clip2scene_ros.compare import pictures as compare_pictures
-from clip2scene_ros.config import with_settings
 from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.io.bags import BagReader
 from clip2scene_ros.report.evaluation import sha256_of
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.student.segmenter import DEMO_CHECKPOINT, Segmenter
 from clip2scene_ros.teacher.openclip import open_clip

@@ -15,7 +15,7 @@ from small_street import START_NS, STEP_NS, scan_and_labels, write_clip, write_s
 
 from clip2scene_ros import arguments
 from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.config import ClipConfig, LabelConfig, LabelerConfig, TextConfig, settings_of
+from clip2scene_ros.config import ClipConfig, LabelConfig, LabelerConfig, TextConfig
 from clip2scene_ros.errors import BadTeacher
 from clip2scene_ros.frame import UNKNOWN, PseudoLabels
 from clip2scene_ros.io.bag_messages import header, message_class
@@ -25,6 +25,7 @@ from clip2scene_ros.label import command as label_command
 from clip2scene_ros.label import pictures as label_pictures
 from clip2scene_ros.label.labelling import segmentation_of
 from clip2scene_ros.offline import CLASS_SET, LABELS, LABELS_RGB
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.teacher import teachers
 from clip2scene_ros.teacher.clip import load_clip
 from clip2scene_ros.teacher.label_folder import write_classes, write_teacher_image

@@ -21,8 +21,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 
 from clip2scene_ros.collect.config import CollectNodeConfig
-from clip2scene_ros.config import settings_of
 from clip2scene_ros.io.shards import ShardReader
+from clip2scene_ros.settings import settings_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = PROJECT / "launch" / "collect.launch.py"

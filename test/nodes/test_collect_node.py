@@ -24,10 +24,10 @@ from std_srvs.srv import Trigger
 
 from clip2scene_ros import cli
 from clip2scene_ros.collect.config import CollectNodeConfig
-from clip2scene_ros.config import settings_of, with_settings
 from clip2scene_ros.io.shards import ShardReader
 from clip2scene_ros.nodes.process import RunningNode, ros_arguments
 from clip2scene_ros.nodes.tables import parameter_table, parameter_yaml
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.share import share_file
 
 SCANS = 60

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 from conftest import cloud, until
 
-from clip2scene_ros.config import DiagnosticsConfig, SegmentNodeConfig, with_settings
+from clip2scene_ros.config import DiagnosticsConfig, SegmentNodeConfig
 from clip2scene_ros.frame import Segmentation
 from clip2scene_ros.nodes.diagnostics import Condition, judge, rows
 from clip2scene_ros.nodes.ledger import Ledger, Times
 from clip2scene_ros.nodes.pipeline import Pipeline
+from clip2scene_ros.settings import with_settings
 
 MS = 1_000_000
 ACTIVE = Condition(state="active", loaded="a student", period_ms=100.0, topic="/points", active_s=100.0)

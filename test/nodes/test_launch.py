@@ -50,15 +50,17 @@ def test_the_arguments_are_the_documented_ones(file: str, page: str) -> None:
 
 @pytest.mark.parametrize("file", [SEGMENT, EVALUATE])
 def test_arguments_that_override_are_parameters_of_the_node(file: str) -> None:
-    from clip2scene_ros.config import SegmentNodeConfig, settings_of
+    from clip2scene_ros.config import SegmentNodeConfig
+    from clip2scene_ros.settings import settings_of
 
     assert set(constant("OVERRIDES", file).values()) <= {name for name, _, _ in settings_of(SegmentNodeConfig())}
     assert set(constant("OVERRIDES", file)) <= set(constant("ARGUMENTS", file))
 
 
 def test_the_evaluation_has_the_defaults_and_words_of_its_parameters() -> None:
-    from clip2scene_ros.config import EvaluateNodeConfig, settings_of
+    from clip2scene_ros.config import EvaluateNodeConfig
     from clip2scene_ros.nodes.tables import parameter_table
+    from clip2scene_ros.settings import settings_of
 
     given = constant("ARGUMENTS", EVALUATE)
     for name, value, field in settings_of(EvaluateNodeConfig()):

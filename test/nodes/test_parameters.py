@@ -11,10 +11,11 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from clip2scene_ros.config import SegmentNodeConfig, settings_of, with_settings
+from clip2scene_ros.config import SegmentNodeConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.nodes.parameters import declare, on_change, unknown_overrides
 from clip2scene_ros.nodes.process import ros_arguments
+from clip2scene_ros.settings import settings_of, with_settings
 
 KINDS = {
     bool: ParameterType.PARAMETER_BOOL,

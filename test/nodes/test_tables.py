@@ -8,8 +8,9 @@ import sys
 import pytest
 import yaml
 
-from clip2scene_ros.config import SegmentNodeConfig, settings_of, with_settings
+from clip2scene_ros.config import SegmentNodeConfig
 from clip2scene_ros.nodes.tables import parameter_table, parameter_yaml
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.share import share_file
 
 SETTINGS = list(settings_of(SegmentNodeConfig()))

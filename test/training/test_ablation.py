@@ -15,9 +15,10 @@ from cast_street import CLASSES, streets
 from command_line import clip2scene
 from small_street import write_clip
 
-from clip2scene_ros.config import ClipConfig, TextConfig, with_settings
+from clip2scene_ros.config import ClipConfig, TextConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_training import pretrain as pretraining
 from clip2scene_training.ablation import plan as ablation_plan

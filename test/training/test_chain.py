@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from clip2scene_ros.config import with_settings
 from clip2scene_ros.errors import BadTeacher
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.teacher.openclip import open_clip
 from clip2scene_training.pretrain import pretrain

@@ -11,10 +11,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from clip2scene_ros.config import NetworkConfig, SegmenterConfig, with_settings
+from clip2scene_ros.config import NetworkConfig, SegmenterConfig
 from clip2scene_ros.errors import BadCheckpoint, BadConfig, BadDataset
 from clip2scene_ros.frame import UNKNOWN, Frame, Scan
 from clip2scene_ros.report.evaluation import read_report
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import finetune as module

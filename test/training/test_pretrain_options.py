@@ -13,10 +13,11 @@ from command_line import clip2scene
 from small_street import START_NS, write_clip, write_street
 
 from clip2scene_ros.classes import load_class_set
-from clip2scene_ros.config import ClipConfig, TextConfig, settings_of
+from clip2scene_ros.config import ClipConfig, TextConfig
 from clip2scene_ros.errors import BadConfig, BadTeacher
 from clip2scene_ros.io.bag_messages import header, message_class
 from clip2scene_ros.io.bags import BagReader, BagWriter, string_message
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.teacher.clip import load_clip
 from clip2scene_ros.teacher.label_folder import write_classes, write_teacher_image

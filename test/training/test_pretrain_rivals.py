@@ -11,9 +11,10 @@ from cast_street import CLASSES, streets
 from safetensors.torch import load_file
 from small_street import write_clip
 
-from clip2scene_ros.config import ClipConfig, NetworkConfig, SegmenterConfig, TextConfig, settings_of
+from clip2scene_ros.config import ClipConfig, NetworkConfig, SegmenterConfig, TextConfig
 from clip2scene_ros.errors import BadClassSet, BadConfig
 from clip2scene_ros.frame import UNKNOWN
+from clip2scene_ros.settings import settings_of
 from clip2scene_ros.student.checkpoint import load_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
 from clip2scene_training import pretrain as module

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from clip2scene_ros.config import NetworkConfig, setting
+from clip2scene_ros.config import NetworkConfig
+from clip2scene_ros.settings import setting
 from clip2scene_training.photos.config import PhotoConfig
 from clip2scene_training.rival_config import ContrastConfig, DistillConfig, FeatureConfig
 

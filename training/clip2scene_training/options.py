@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip2scene_ros.config import Config, settings_of, with_settings
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.settings import Config, settings_of, with_settings
 from clip2scene_ros.terminal import say
 from clip2scene_training.config import FinetuneConfig
 

@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clip2scene_ros.config import ClipConfig, with_settings
+from clip2scene_ros.config import ClipConfig
 from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.frame import Frame
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.teacher.dense import DenseClip
 from clip2scene_ros.teacher.maps import FeatureMap, sampled
 from clip2scene_training.parallel import Progress, in_processes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig, setting
+from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig
+from clip2scene_ros.settings import setting
 from clip2scene_training.config import (
     OFFICIAL_LOSSES,
     RIVALS,

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clip2scene_ros.config import DenseConfig, with_settings
+from clip2scene_ros.config import DenseConfig
 from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.settings import with_settings
 from clip2scene_ros.terminal import say
 from clip2scene_training.options import add_data, add_output, add_settings, bags, check_output, given, streets
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig

@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from clip2scene_ros.config import DenseConfig, settings_of, with_settings
+from clip2scene_ros.config import DenseConfig
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
+from clip2scene_ros.settings import settings_of, with_settings
 from clip2scene_ros.share import share_file
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clip2scene_ros.config import setting
+from clip2scene_ros.settings import setting
 
 
 @dataclass(frozen=True)

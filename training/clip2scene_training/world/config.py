@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from clip2scene_ros.config import setting
 from clip2scene_ros.frame import NS_PER_S
+from clip2scene_ros.settings import setting
 
 
 @dataclass(frozen=True)
