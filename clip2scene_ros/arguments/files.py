@@ -20,9 +20,10 @@ def _add_inspect(commands: Any) -> None:  # noqa: ANN401
     parser = command(
         commands,
         "inspect",
-        "print what a bag, collected shards, a checkpoint or a class set holds",
-        "Print what a file holds: a bag's topics, duration and cloud fields; a checkpoint's card; a class set; of\n"
-        "shards (a folder, or one .tar) counts, bytes, classes and coverage, with every checksum verified.",
+        "print what a bag, collected shards, a checkpoint, a CLIP or a class set holds",
+        "Print what a file holds: a bag's topics, duration and cloud fields; the card of a checkpoint or a CLIP;\n"
+        "a class set; of shards (a folder, or one .tar) counts, bytes, classes and coverage, with every checksum\n"
+        "verified.",
         (
             "inspect my_bag",
             "inspect my_shards --out sheet.jpg",

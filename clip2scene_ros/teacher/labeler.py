@@ -97,6 +97,8 @@ class Labeler:
         self._warned: set[str] = set()
         if self.config.ground and not self._flat.any():
             self._warn_once("No class of the class set is flat (setting `flat`): the ground rule changes nothing.")
+        if self.config.columns and np.isinf(self._tops).all():
+            self._warn_once("No class has a height (setting `tallest`): the rule on columns changes nothing.")
 
     def label(self, frames: Iterable[Frame]) -> Iterator[LabelledFrame]:
         """Yield each frame of a drive with its labels, in order, holding only as many frames as vote for each other.

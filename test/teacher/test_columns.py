@@ -90,3 +90,12 @@ def test_the_labeler_takes_the_rule_before_things_vote_and_only_where_it_is_aske
     assert (decided[0] == 0).all()
     assert (decided[1] == 1).all()
     assert UNKNOWN not in np.concatenate(decided)
+
+
+def test_a_class_set_without_heights_says_that_the_rule_is_idle(caplog):
+    Labeler(SaysCar(), LabelerConfig(columns=True, tallest="whale 3"))
+    assert "setting `tallest`" in caplog.text
+    caplog.clear()
+    Labeler(SaysCar(), LabelerConfig(columns=True))
+    Labeler(SaysCar(), LabelerConfig(tallest="whale 3"))
+    assert not caplog.text
