@@ -37,7 +37,7 @@ def describe(path: Path) -> str:
         return describe_bag(path)
     raise BadConfig(
         "kind",
-        f"{path}: expected a bag (rosbag2 folder, .mcap, .db3), shards (folder, .tar), a checkpoint (.safetensors) "
+        f"{path}: expected a bag (rosbag2 folder, .mcap, .db3), shards (folder, .tar), weights (.safetensors) "
         "or a class set (.yaml).",
     )
 

@@ -67,9 +67,7 @@ def _add_world(commands: Any) -> None:  # noqa: ANN401
     parser.set_defaults(seed=None, seconds=None)  # which a split decides, where it is asked for
     group = parser.add_argument_group("world")
     group.add_argument(
-        "--split",
-        choices=WORLD_SPLITS,
-        help="a scene of the benchmark, 6 s long: that of --seed, else the first",
+        "--split", choices=WORLD_SPLITS, help="a scene of the benchmark, 6 s long: that of --seed, else the first"
     )
     group.add_argument("--rig", choices=WORLD_RIGS, help="nuScenes' sensors, or other ones mounted otherwise")
     group.add_argument("--weather", choices=WORLD_WEATHER, help="light and air; `any` draws them by seed")

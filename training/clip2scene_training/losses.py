@@ -89,12 +89,12 @@ def supervised_loss(
         average: returns the mean of a tensor over all processes; the mean of what they return is the loss.
     """
     labelled = labels != UNKNOWN
-    logits, labels = logits[labelled], labels[labelled]
+    shown, truth = logits[labelled], labels[labelled]
     weights = logits.new_ones(logits.shape[1]) if class_weights is None else class_weights
-    total = functional.cross_entropy(logits, labels, class_weights, reduction="sum")
-    loss = mean_of_all(total, weights[labels].sum(), average)
+    total = functional.cross_entropy(shown, truth, class_weights, reduction="sum")
+    loss = mean_of_all(total, weights[truth].sum(), average)
     if lovasz_weight:
-        scan_of = torch.zeros_like(labels) if scan_of is None else scan_of[labelled]
+        scan_of = torch.zeros_like(labels) if scan_of is None else scan_of
         loss = loss + lovasz_weight * lovasz_by_scan(logits, labels, scan_of, average)
     return loss
 
