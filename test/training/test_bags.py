@@ -51,6 +51,17 @@ def test_bags_with_and_without_truth_and_images_are_read_in_any_order(tmp_path):
         BagDataset(paths, tmp_path / "cache", class_set=load_class_set("world"))
 
 
+def test_bags_of_one_name_are_drives_of_their_own(tmp_path):
+    (tmp_path / "monday").mkdir()
+    (tmp_path / "tuesday").mkdir()
+    monday, tuesday = (write_street(tmp_path / day / "drive.mcap", clouds=2) for day in ("monday", "tuesday"))
+    both = BagDataset([monday, tuesday], tmp_path / "cache")
+    assert both.scenes == ["drive.mcap"] * 2 + ["drive.mcap (2)"] * 2
+    digests = {BagDataset(bags, tmp_path / "cache").digest for bags in ([monday], [tuesday], [monday, tuesday], [])}
+    assert len(digests) == 4
+    assert BagDataset([monday, tuesday], tmp_path / "cache").digest == both.digest
+
+
 def test_a_bag_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
     path = write_street(tmp_path / "a.mcap", clouds=3)
     BagDataset(path, tmp_path / "cache")

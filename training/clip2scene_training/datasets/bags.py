@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ class BagDataset:
         topic: the clouds' topic; empty takes the only one.
 
     Attributes:
-        scenes: name of each frame's scene, which is its bag.
+        scenes: name of each frame's scene, which is its bag's; `drive.mcap (2)` where another has that name already.
+        digest: of the bags' paths, sizes and times of change, and of the settings.
 
     Raises:
         BadBag: a bag cannot be read; with a class set, it has no ground truth or none of the classes.
@@ -51,11 +53,12 @@ class BagDataset:
         self._folder = Path(cache_dir) if cache_dir is not None else user_cache("bags")
         paths = [Path(bag) for bag in ([bags] if isinstance(bags, str | Path) else bags)]
         self._stems, self.scenes = [], []
-        for path in paths:
-            key = self._key(path)
+        keys = [self._key(path) for path in paths]
+        self.digest = hashlib.sha256(json.dumps(keys).encode()).hexdigest()[:16] if keys else ""
+        for path, key, scene in zip(paths, keys, names_apart([path.name for path in paths]), strict=True):
             count = self._frames_kept(path, key)
             self._stems += [self._stem(key, number) for number in range(count)]
-            self.scenes += [path.name] * count
+            self.scenes += [scene] * count
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -108,6 +111,19 @@ class BagDataset:
                 yield from bag.frames(BagTopics(points=self.topic), images=self.with_images)
             else:
                 yield from truth_frames(bag, self.class_set, self.topic, images=self.with_images)
+
+
+def names_apart(names: Sequence[str]) -> list[str]:
+    """Return names of which none is there twice.
+
+    >>> names_apart(["a", "b", "a", "a"])
+    ['a', 'b', 'a (2)', 'a (3)']
+    """
+    found: list[str] = []
+    for name in names:
+        others = (f"{name} ({number})" for number in itertools.count(2))
+        found.append(name if name not in found else next(other for other in others if other not in found))
+    return found
 
 
 def _noted(note: Path) -> int:
