@@ -38,7 +38,6 @@ def semantic_loss(
     form: str = "ce",
     *,
     weights: Tensor | None = None,
-    sure: Tensor | None = None,
     average: Callable[[Tensor], Tensor] = alone,
 ) -> Tensor:
     """Return the semantic consistency of pairs; 0, with gradients of 0, where no pair is labelled.
@@ -50,7 +49,6 @@ def semantic_loss(
             `symmetric_cross_entropy`; `eq1` and `eq1_with_pos`, the paper's equation 1 in the readings of
             `set_contrast`, for which the logits want a temperature of 0.5.
         weights: (C,) float weight of each class, or None for equal ones; not for `eq1` and `eq1_with_pos`.
-        sure: (P,) bool, pairs that have the cross entropy whatever the form is; not for these two either.
         average: returns the mean of a tensor over all processes; the mean of what they return is the loss. Sets
             of equation 1 are those of one process.
 
@@ -62,12 +60,10 @@ def semantic_loss(
     known = labels != UNKNOWN
     logits, labels = logits[known], labels[known].long()
     if form in SETWISE:
-        if weights is not None or sure is not None:
-            raise ValueError(f"Form `{form}` compares sets of points: expected neither `weights` nor `sure`.")
+        if weights is not None:
+            raise ValueError(f"Form `{form}` compares sets of points: expected no `weights`.")
         return set_contrast(logits, labels, positives_below=form == "eq1_with_pos")
     values = POINTWISE[form](logits, labels)
-    if sure is not None:
-        values = torch.where(sure[known], cross_entropy(logits, labels), values)
     shares = torch.ones_like(values) if weights is None else weights[labels]
     return mean_of_all((shares * values).sum(), shares.detach().sum(), average)
 
