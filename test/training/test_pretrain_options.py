@@ -173,7 +173,7 @@ def test_the_command_learns_the_worlds_streets(tmp_path, monkeypatch):
         "pretrain", *words, *small, "--classes", CLASSES, "--clip.checkpoint", clip, "--clip.device", "cpu"
     )
     assert run.returncode == 0, run.stderr
-    assert asked == [("train", "3:5", None, CLASSES, True), ("val", None, None, CLASSES, True)]
+    assert asked == [("train", "3:5", None, CLASSES, True), ("val", None, None, load_class_set(CLASSES), True)]
     assert "labels of the teacher, where it has given some: mIoU" in run.stdout
     assert Path(run.stdout.splitlines()[-1]).is_file()
     _, card = load_checkpoint(out)

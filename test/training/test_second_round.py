@@ -10,8 +10,9 @@ from cast_street import CLASSES, streets
 from labelled_shards import write_shards
 from small_street import write_clip
 
+from clip2scene_ros.classes import parse_words
 from clip2scene_ros.config import ClipConfig, LabelerConfig, NetworkConfig, SegmenterConfig, TextConfig
-from clip2scene_ros.errors import BadCheckpoint, BadConfig, BadTeacher
+from clip2scene_ros.errors import BadCheckpoint, BadClassSet, BadConfig, BadTeacher
 from clip2scene_ros.frame import UNKNOWN, Scan
 from clip2scene_ros.student.checkpoint import load_checkpoint, save_checkpoint
 from clip2scene_ros.student.segmenter import Segmenter
@@ -101,6 +102,19 @@ def test_collected_scans_get_the_students_labels_in_place_of_their_own(config, f
     assert np.array_equal(learned, found.labels.class_id)
     assert not np.array_equal(learned, shards.labelled(0).labels.class_id)
     assert "the student first.safetensors" in lessons.card.notice
+
+
+def test_other_classes_than_the_students_are_refused_and_both_are_named(config, first, labels, tmp_path):
+    taught, out = replace(config, teacher=str(first)), tmp_path / "second.safetensors"
+    with pytest.raises(
+        BadClassSet, match=r"asks for .*\(person, road\).*first\.safetensors mean .*\(road, car, person"
+    ):
+        pretrain(streets(1), None, replace(taught, classes="person; road"), out, cache=labels)
+    judges = streets(1, seed=9)
+    judges.class_set = parse_words("person; car; road")
+    with pytest.raises(BadClassSet, match=r"validation data have .*\(person, car, road\).*\(road, car, person"):
+        pretrain(streets(1), judges, taught, out, cache=labels)
+    assert not out.exists()
 
 
 def test_a_student_that_cannot_teach_is_refused(config, first, labels, tmp_path):

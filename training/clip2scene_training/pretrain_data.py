@@ -15,12 +15,12 @@ from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.classes import ClassSet
 from clip2scene_ros.config import LabelerConfig, NetworkConfig
-from clip2scene_ros.errors import BadConfig
+from clip2scene_ros.errors import BadClassSet, BadConfig
 from clip2scene_ros.frame import Array
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions
 from clip2scene_ros.teacher.clip import Clip
 from clip2scene_training.datasets.cache import user_cache
-from clip2scene_training.datasets.shards import ShardLabels, check_classes
+from clip2scene_training.datasets.shards import ShardLabels
 from clip2scene_training.datasets.without_views import WithoutViews
 from clip2scene_training.label_quality import LabelQuality
 from clip2scene_training.parallel import Progress
@@ -29,7 +29,15 @@ from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pseudo_labels import PseudoLabelled, SceneFrames, make_pseudo_labels
 from clip2scene_training.semantic import SETWISE
 from clip2scene_training.survey import Survey, survey
-from clip2scene_training.teachers import TeacherSettings, Words, notice_of, shipped_or_other
+from clip2scene_training.teachers import (
+    TeacherSettings,
+    Words,
+    check_classes,
+    listed,
+    notice_of,
+    shipped_or_other,
+    wished,
+)
 
 CODE_LICENCE = "Apache-2.0"
 log = logging.getLogger(__name__)
@@ -44,7 +52,7 @@ class Lessons:
         frames: the drives with pseudo-labels.
         keys: numbers of the frames with images.
         counts: (F, C) int64 pseudo-labels of each class in each frame.
-        key: digest of all that a run can go on with: points, pseudo-labels, teacher.
+        key: digest of all that a run can go on with: points, pseudo-labels, teacher, vectors of words.
         words: of the class set.
         card: what the checkpoint will say of itself.
         features: of pixels; None where no loss reads any.
@@ -101,7 +109,7 @@ def prepare(
         frames,
         keys,
         found.counts,
-        hashlib.sha256(f"{found.sha256} {frames.key}".encode()).hexdigest(),
+        hashlib.sha256(f"{found.sha256} {frames.key} {words.digest}".encode()).hexdigest(),
         words,
         _card(config, frames, found, words, clip, settings),
         PairFeatures(config.clip, settings.dense) if reads else None,
@@ -134,8 +142,7 @@ def _of_shards(config: PretrainConfig, shards: ShardLabels) -> PretrainConfig:
             "teacher", f"Setting `teacher` is {config.teacher!r}, but the labels of {shards.where} lie in it: leave it "
             "empty, name a student's checkpoint (.safetensors), or give bags."
         )  # fmt: skip
-    if config.classes != PretrainConfig().classes:  # the default is nobody's wish
-        check_classes(config.classes, shards)
+    check_classes(wished(config.classes), shards.class_set, shards.where)
     return _of_points(config, shards.where)
 
 
@@ -228,9 +235,18 @@ def _judges(
     """Return the hash of the validation data, and what the teacher's labels of them are worth, if it sees them.
 
     They are labelled by the labeler's defaults, whatever training does: the same points are compared in all runs.
+
+    Raises:
+        BadClassSet: their ground truth is in terms of other classes than those that are learned.
     """
     if not val_dataset or not len(val_dataset):
         return "", None
+    theirs = getattr(val_dataset, "class_set", None)
+    if theirs is not None and theirs.names != class_set.names:
+        raise BadClassSet(
+            "validation", f"The validation data have the classes of {listed(theirs)}, but what is learned has those of "
+            f"{listed(class_set)}: expected the same, in one order."
+        )  # fmt: skip
     found = survey(val_dataset, len(class_set), "validation data")
     if settings is None or not found.views.any():
         return found.sha256, None

@@ -17,7 +17,6 @@ from clip2scene_training.options import add_data, add_output, add_settings, bags
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
 
 if TYPE_CHECKING:
-    from clip2scene_ros.classes import ClassSet
     from clip2scene_training.datasets.shards import ShardLabels
     from clip2scene_training.pseudo_labels import SceneFrames
 
@@ -141,20 +140,24 @@ def drives(
 ) -> tuple[SceneFrames, SceneFrames]:
     """Return the frames to learn and those to be judged by; beside bags and shards none, unless they are given."""
     from clip2scene_training.datasets.bags import BagDataset
+    from clip2scene_training.teachers import TeacherSettings
 
-    classes: str | ClassSet = config.classes
+    labels = collected(args, config, shards) if shards else None
     train: SceneFrames
-    if shards:
-        train = labels = collected(args, config, shards)
-        classes = labels.class_set
+    if labels is not None:
+        train = labels
     elif args.data:
         train = BagDataset(args.data, args.cache, with_images=True)
     else:
         train = streets(args.split, args.world_seeds, args.cache, config.classes, with_images=True)
+    if args.data and not (args.val_data or args.val_world_seeds):
+        return train, BagDataset([], args.cache)
+    if labels is not None and not config.teacher:
+        classes = labels.class_set
+    else:
+        classes = TeacherSettings.of(config, bags=args.data).class_set
     if args.val_data:
         return train, bags(args.val_data, classes, args.cache, with_images=True)
-    if args.data and not args.val_world_seeds:
-        return train, BagDataset([], args.cache)
     return train, streets(args.val_split, args.val_world_seeds, args.cache, classes, with_images=True)
 
 
@@ -164,9 +167,9 @@ def collected(args: argparse.Namespace, config: PretrainConfig, shards: Sequence
     Raises:
         BadDataset: damaged shards, or such without labels; BadClassSet: `--classes` asks for other classes.
     """
-    from clip2scene_training.datasets.shards import ShardDataset, ShardLabels, check_classes
+    from clip2scene_training.datasets.shards import ShardDataset, ShardLabels
+    from clip2scene_training.teachers import check_classes
 
     labels = ShardLabels(ShardDataset(shards, with_images=config.losses.reads_pixels))
-    if args.classes is not None:
-        check_classes(args.classes, labels)
+    check_classes(args.classes or "", labels.class_set, labels.where)
     return labels

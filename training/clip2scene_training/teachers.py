@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from clip2scene_ros.classes import OUTDOOR_ABSORBERS, ClassSet, load_class_set
 from clip2scene_ros.config import ClipConfig, LabelerConfig, TextConfig
-from clip2scene_ros.errors import BadConfig, BadTeacher
+from clip2scene_ros.errors import BadClassSet, BadConfig, BadTeacher
 from clip2scene_ros.frame import View
 from clip2scene_ros.io.bag_reader import BagReader
 from clip2scene_ros.label.command import IN_BAG
@@ -45,7 +45,7 @@ class TeacherSettings:
 
     Attributes:
         source: as the setting `teacher`.
-        classes: as `load_class_set` takes it; a folder of label images has its own.
+        classes: as `load_class_set` takes it; a student, and a folder of label images, have their own.
         clip: the model; where `source` names another teacher, its words alone are used.
         dense: settings of DenseConfig that replace the model's own.
         text: how words become vectors.
@@ -76,6 +76,12 @@ class TeacherSettings:
         """Return whether it is the student of a first round, which labels points and looks at no image."""
         return self.source.endswith(WEIGHTS)
 
+    @property
+    def class_set(self) -> ClassSet:
+        """Return the classes that it tells apart; errors as `teacher`."""
+        asked = self.is_clip or self.source.startswith(f"{NOISY}:")
+        return load_class_set(self.classes) if asked else self.teacher().class_set
+
     def labeler(self, config: LabelerConfig) -> Labeler:
         """Return a labeler that asks this teacher."""
         teacher = self.teacher()
@@ -85,7 +91,8 @@ class TeacherSettings:
         """Return the teacher.
 
         Raises:
-            BadTeacher, BadCheckpoint, BadClassSet, BadConfig: it cannot be had; the text says what to do.
+            BadTeacher, BadCheckpoint, BadClassSet, BadConfig: it cannot be had, or has other classes than asked for;
+                the text says what to do.
         """
         kind, _, rate = self.source.partition(":")
         if self.is_clip:
@@ -94,9 +101,11 @@ class TeacherSettings:
             return _of_bags(self.bags, self.classes)
         if kind == NOISY and rate:
             return NoisyTruth(load_class_set(self.classes), _rate(rate))
-        if self.is_student:
-            return StudentTeacher(Path(self.source))
-        return folder_teacher(Path(self.source), self.text)
+        of_its_own: Teacher = (
+            StudentTeacher(Path(self.source)) if self.is_student else folder_teacher(Path(self.source), self.text)
+        )
+        check_classes(wished(self.classes), of_its_own.class_set, self.source)
+        return of_its_own
 
     def name(self) -> str:
         """Return what no other teacher and no other settings of one have: digests of weights or files, settings."""
@@ -147,6 +156,11 @@ class Words:
     words: tuple[str, ...]
     rows: Tensor
 
+    @property
+    def digest(self) -> str:
+        """Return a hash of the vectors."""
+        return hashlib.sha256(self.vectors.cpu().contiguous().numpy().tobytes()).hexdigest()
+
     @staticmethod
     def of(class_set: ClassSet, clip: Clip, config: TextConfig) -> Words:
         """Ask a text tower for the words of a class set and for what LiDARs never meet, such as sky."""
@@ -156,6 +170,38 @@ class Words:
         place = {word: i for i, word in enumerate(every)}
         means = [rows[[place[spelling(word)] for word in c.prompts]].mean(0) for c in class_set.classes]
         return Words(functional.normalize(torch.stack(means), dim=1), words, rows)
+
+
+def check_classes(asked: str, own: ClassSet, whose: str) -> None:
+    """Refuse other classes than those that labels mean.
+
+    Args:
+        asked: as `load_class_set` takes it; empty where nobody asks.
+        own: what the labels mean.
+        whose: they are.
+
+    Raises:
+        BadClassSet: other names or words are asked for, or such a class set does not exist.
+    """
+    if not asked:
+        return
+    wanted = load_class_set(asked)
+    if [(c.name, c.prompts) for c in wanted.classes] != [(c.name, c.prompts) for c in own.classes]:
+        raise BadClassSet(
+            "labels",
+            f"Setting `classes` asks for {listed(wanted)}, but the labels of {whose} mean {listed(own)}: leave "
+            "`classes` out, or have others made.",
+        )
+
+
+def wished(classes: str) -> str:
+    """Return the setting `classes`, empty where it is the default, which is nobody's wish."""
+    return "" if classes == PretrainConfig().classes else classes
+
+
+def listed(classes: ClassSet) -> str:
+    """Return a class set's name and the names of its classes, for errors."""
+    return f"{classes.name or 'words'} ({', '.join(classes.names)[:200]})"
 
 
 class _FirstOf:
@@ -181,8 +227,7 @@ def _of_bags(paths: Sequence[Path], classes: str) -> ExternalTeacher:
     if not paths:
         raise BadTeacher("topics", "Setting `teacher` is `bag`, label images in the bags: expected bags to learn from.")
     bags = [BagReader(path).__enter__() for path in paths]  # open as long as this process may ask
-    asked = "" if classes == PretrainConfig().classes else classes  # the default is nobody's wish
-    class_set = topic_teacher(bags[0], asked).class_set
+    class_set = topic_teacher(bags[0], wished(classes)).class_set
     return ExternalTeacher(class_set, _FirstOf([LabelTopics(bag, class_set) for bag in bags]))
 
 

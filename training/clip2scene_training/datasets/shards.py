@@ -8,8 +8,7 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from clip2scene_ros.classes import ClassSet, load_class_set
-from clip2scene_ros.errors import BadClassSet, BadDataset
+from clip2scene_ros.errors import BadDataset
 from clip2scene_ros.frame import UNKNOWN, Frame
 from clip2scene_ros.io.shards import Record, ShardReader, is_shards
 from clip2scene_ros.teacher.labeler import Evidence, LabelledFrame
@@ -142,29 +141,6 @@ class ShardLabels(PseudoLabelled):
         if bool(((labels.class_id >= len(self.class_set)) & (labels.class_id != UNKNOWN)).any()):
             raise BadDataset("labels", f"{where}: expected class ids below {len(self.class_set)}.")
         return LabelledFrame(without_truth(record.frame), labels, (), Evidence())
-
-
-def check_classes(asked: str, shards: ShardLabels) -> None:
-    """Refuse other classes than those that the labels of `shards` mean.
-
-    Args:
-        asked: as `load_class_set` takes it.
-        shards: whose labels are to be learned.
-
-    Raises:
-        BadClassSet: other names or words are asked for, or such a class set does not exist.
-    """
-    wanted, own = load_class_set(asked), shards.class_set
-    if [(c.name, c.prompts) for c in wanted.classes] != [(c.name, c.prompts) for c in own.classes]:
-        raise BadClassSet(
-            "shards",
-            f"Setting `classes` asks for {_listed(wanted)}, but the labels of {shards.where} mean {_listed(own)}: "
-            "leave `classes` out, or collect again.",
-        )
-
-
-def _listed(classes: ClassSet) -> str:
-    return f"{classes.name or 'words'} ({', '.join(classes.names)[:200]})"
 
 
 def shards_among(paths: Sequence[Path]) -> list[Path]:
