@@ -342,6 +342,8 @@ def test_the_command_finds_out_before_the_long_work_that_it_cannot_write(tmp_pat
     (tmp_path / "old.safetensors").write_bytes(b"an earlier run")
     with pytest.raises(BadConfig, match=r"old\.safetensors exists.*--resume.*--overwrite"):
         options.main(["--out", str(tmp_path / "old.safetensors")])
+    with pytest.raises(BadConfig, match=r"old\.safetensors exists.*state\.safetensors, does not.*--overwrite"):
+        options.main(["--out", str(tmp_path / "old.safetensors"), "--resume"])
     with pytest.raises(BadConfig, match="is a folder"):
         options.main(["--out", str(tmp_path)])
     with pytest.raises(BadConfig, match="cpu, cuda or cuda:N, but got 'gpu'"):

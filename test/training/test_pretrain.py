@@ -12,7 +12,7 @@ import pytest
 import torch
 from cast_street import CLASSES, streets
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_street import write_clip
 
 from clip2scene_ros.config import ClipConfig, NetworkConfig, SegmenterConfig, TextConfig
@@ -199,6 +199,34 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(config, labels
         )
     assert out.read_bytes() == calls[2] != b""
     load_checkpoint(out)
+
+
+def test_a_gradient_that_is_no_number_is_told_and_moves_nothing(config, labels, tmp_path, monkeypatch):
+    """The loss is finite, what is behind it is not: sqrt has a slope of infinity at 0."""
+    out, calls, real = tmp_path / "student.safetensors", [], pretrain_step.semantic_loss
+
+    def breaks(logits, *rest, **named):
+        calls.append(1)
+        steep = (logits.sum() * 0).abs().sqrt() if len(calls) == 4 else 0.0
+        return real(logits, *rest, **named) + steep
+
+    monkeypatch.setattr(pretrain_step, "semantic_loss", breaks)
+    steady = replace(config, switching=SwitchConfig(probability=0.0))
+    with pytest.raises(Diverged, match="gradient is nan at step 3"):
+        pretrain(streets(1, frames=2), None, steady, out, cache=labels)
+    assert all(value.isfinite().all() for value in load_file(out).values())
+
+
+def test_a_run_is_not_resumed_with_another_text_tower(config, labels, tmp_path, monkeypatch):
+    out, path = tmp_path / "student.safetensors", write_clip(tmp_path / "clip.safetensors")
+    own = replace(config, teacher="noisy:0.1", clip=ClipConfig(checkpoint=str(path), device="cpu"), steps=2)
+    pretrain(streets(1, frames=2), None, own, out, cache=labels)
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    save_file({name: t * -1 if "text_projection" in name else t for name, t in tensors.items()}, path, metadata)
+    with pytest.raises(BadCheckpoint, match=r"other settings.*data was"):
+        pretrain(streets(1, frames=2), None, own, out, cache=labels, resume=True)
 
 
 @pytest.mark.parametrize("where", [checkpoint, state], ids=["checkpoint", "state"])

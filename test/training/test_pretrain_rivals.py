@@ -104,6 +104,24 @@ def test_classes_are_read_out_of_contrasted_features_as_the_probe_has_it(clip, l
         assert ((features @ card.class_vectors.T).argmax(1).numpy() == said[said != UNKNOWN]).mean() > 0.99
 
 
+def test_a_student_of_features_that_is_interrupted_claims_no_words(clip, labels, tmp_path, monkeypatch):
+    """Also beside the spatial-temporal term, which teaches words to the head that is not kept."""
+    out, real = tmp_path / "ppkt.safetensors", module.losses_of
+    config = replace(small("ppkt", clip), classes=TWO, steps=4, save_every=2)
+    config = replace(config, space_time=replace(config.space_time, weight=1.0))
+
+    def interrupted(*rest):
+        if rest[-1] == 3:
+            raise KeyboardInterrupt
+        return real(*rest)
+
+    monkeypatch.setattr(module, "losses_of", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(streets(2, frames=2), None, config, out, cache=labels)
+    _, card = load_checkpoint(out)
+    assert (card.text_model, card.words) == (PROBED, ())
+
+
 def test_presets_of_rivals_have_their_losses_and_no_other_setting_of_their_own():
     for name, losses in RIVALS.items():
         assert PRESETS[name].losses == losses

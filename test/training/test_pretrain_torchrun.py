@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import clip2scene
 from labelled_shards import write_shards
 from safetensors.torch import load_file
@@ -49,3 +50,7 @@ def test_two_processes_of_torchrun_learn_what_one_process_does(tmp_path: Path) -
     assert len(set(losses(alone).values())) == 2
     first, second = load_file(alone), load_file(together)
     assert first.keys() == second.keys()
+    assert all(torch.allclose(first[name].float(), second[name].float(), atol=2e-3) for name in first)
+    resumed = clip2scene(*words, "--resume")
+    assert resumed.returncode == 1
+    assert "processes was 2, is 1" in resumed.stderr

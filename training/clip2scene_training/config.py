@@ -181,7 +181,8 @@ class PretrainLossConfig:
     @property
     def without_classes(self) -> bool:
         """Return whether features alone are learned, so that classes have to be read out of them."""
-        others = (self.semantic, self.space_time, self.distill, self.feature)
+        # of the head that is kept: the local one, which the spatial-temporal term teaches words, is not
+        others = (self.semantic, self.distill, self.feature)
         return bool(self.contrast.weight) and not any(term.weight for term in others)
 
 

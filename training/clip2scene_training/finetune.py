@@ -26,7 +26,7 @@ from clip2scene_training.batching import FrameDataset, Sample
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
-from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, launch, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 from clip2scene_training.student import Student
 from clip2scene_training.survey import Survey, class_weights, survey
@@ -129,11 +129,8 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * one_cycle(step / config.steps, config.warmup)
         loss, value = loss_of(model, batch, weights, config.lovasz)
-        check_loss(value, step, run.out)
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
-        optimizer.step()
+        check_finite("loss", value, step, run.out)
+        go_back(fabric, loss, model, optimizer, config.clip_norm, step, run.out)
         learning_s += time.perf_counter() - started if step > first else 0.0  # the first waits for workers to start
         state.step, state.loss_sum = step + 1, state.loss_sum + value
         fabric.log_dict({"loss": value, "learning_rate": group["lr"]}, step)
@@ -164,7 +161,7 @@ def begin(fabric: Fabric, run: Run, folder: Path) -> tuple[TrainState[Student], 
     if fabric.world_size > 1:
         synchronize(student)
     optimizer = torch.optim.AdamW(student.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    settings = dumps([run.found.sha256, asdict(replace(config, workers=0))])
+    settings = dumps([run.found.sha256, asdict(replace(config, workers=0, processes=fabric.world_size))])
     state = TrainState(0, student, optimizer, settings)
     model, stepper = fabric.setup(student, optimizer)
     goes_on = run.resume and (folder / STATE).exists()

@@ -55,7 +55,7 @@ def begin(
     predicts = config.switching.probability > 0 and config.switching.prediction == "ema"
     learner = Learner(student, config.switching.decay if predicts else None).to(fabric.device)
     optimizer = make_optimizer([p for p in student.parameters() if p.requires_grad], config)
-    settings = dumps([lessons.key, asdict(replace(config, workers=0))])
+    settings = dumps([lessons.key, asdict(replace(config, workers=0, processes=fabric.world_size))])
     state = TrainState(0, learner, optimizer, settings)
     model, stepper = fabric.setup(student, optimizer)
     goes_on = resume and (folder / STATE).exists()

@@ -68,11 +68,12 @@ def check_output(args: argparse.Namespace, *devices: str) -> Path:
         devices: names of devices that will be asked for.
 
     Raises:
-        BadConfig: the checkpoint is there already, or is a folder; a device is not there.
+        BadConfig: the checkpoint is there already, or has nothing beside it to go on from, or is a folder; a device
+            is not there.
         OSError: the folder cannot be made.
     """
     from clip2scene_ros.student.segmenter import choose_device
-    from clip2scene_training.running import training_folder
+    from clip2scene_training.running import STATE, training_folder
 
     for device in devices:
         choose_device(device)
@@ -80,7 +81,13 @@ def check_output(args: argparse.Namespace, *devices: str) -> Path:
         raise BadConfig(
             "exists", f"{args.out} exists: choose another name, --resume to go on, or --overwrite to replace it."
         )
-    return training_folder(args.out)
+    folder = training_folder(args.out)
+    if args.out.is_file() and not args.overwrite and not (folder / STATE).exists():
+        raise BadConfig(
+            "no_state", f"{args.out} exists, but what its run would go on from, {folder / STATE}, does not: choose "
+            "another name, or --overwrite to replace it by a new run."
+        )  # fmt: skip
+    return folder
 
 
 def main(argv: Sequence[str]) -> int:

@@ -33,7 +33,7 @@ from clip2scene_training.pretrain_samples import PretrainSample
 from clip2scene_training.pretrain_step import key_frames_first, losses_of, weight_of
 from clip2scene_training.pseudo_labels import SceneFrames
 from clip2scene_training.readout import read_out
-from clip2scene_training.running import STATE, check_loss, launch, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, launch, one_cycle, training_folder
 from clip2scene_training.semantic import capped_weights
 from clip2scene_training.state import TrainState
 from clip2scene_training.synchronized import average
@@ -154,11 +154,8 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         losses = losses_of(fabric, model, state.student.average, batch, pixels, text, weights, config, step)
         loss = torch.stack([weight_of(name, config) * each for name, each in losses.items()]).sum()
         value = float(average(loss.detach()))
-        check_loss(value, step, run.out)
-        optimizer.zero_grad()
-        fabric.backward(loss)
-        fabric.clip_gradients(model, optimizer, max_norm=config.clip_norm)
-        optimizer.step()
+        check_finite("loss", value, step, run.out)
+        go_back(fabric, loss, model, optimizer, config.clip_norm, step, run.out)
         state.student.follow()
         if step > first:  # the first waits for workers to start
             learning_s, waited_s = learning_s + time.perf_counter() - started, waited_s + waited
@@ -167,7 +164,7 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
         looks = config.eval_every and state.step % config.eval_every == 0 and state.step < config.steps
         saves = state.step % config.save_every == 0 or state.step == config.steps
         if fabric.is_global_zero and (looks or saves):
-            save_checkpoint(run.out, state.student.student.kept(), card)
+            keep(run, state, card)
             if looks:
                 look(fabric, run, state, config.eval_frames, run.groups)
             if saves:
@@ -175,19 +172,19 @@ def train(fabric: Fabric, run: Run) -> dict[str, Any]:
 
     if not fabric.is_global_zero:
         return {}
-    finish(run, state, card)
+    if not run.out.exists():  # a finished run whose checkpoint was taken away
+        keep(run, state, card)
     report = judged(fabric, run, state, folder)
     pace = {"steps": max(0, state.step - first - 1), "seconds": learning_s, "waited_s": waited_s}
     return {**report, "curve": state.curve, "training": pace}
 
 
-def finish(run: Run, state: TrainState[Learner], card: CheckpointCard) -> None:
-    """See that the checkpoint is there and has classes; a student that learned without them is read out."""
+def keep(run: Run, state: TrainState[Learner], card: CheckpointCard) -> None:
+    """Write the checkpoint; a student that learns without classes has none but those that are read out of it."""
+    weights, lessons = state.student.student.kept(), run.lessons
     if run.config.losses.without_classes:
-        card = read_out(state.student.student.kept(), card, run.lessons.frames, run.lessons.keys, run.config)
-        save_checkpoint(run.out, state.student.student.kept(), card)
-    if not run.out.exists():  # a finished run whose checkpoint was taken away
-        save_checkpoint(run.out, state.student.student.kept(), card)
+        card = read_out(weights, card, lessons.frames, lessons.keys, run.config)
+    save_checkpoint(run.out, weights, card)
 
 
 def class_weights(lessons: Lessons, config: PretrainConfig) -> Tensor:
@@ -205,10 +202,12 @@ def batches_of(fabric: Fabric, lessons: Lessons, config: PretrainConfig, start: 
 def log_step(
     fabric: Fabric, batch: PretrainSample, losses: dict[str, Tensor], loss: float, rate: float, step: int
 ) -> None:
-    """Note a step's losses, its learning rate, and how many of its pairs have a label."""
-    labelled = float((batch.pair_class != UNKNOWN).float().mean()) if len(batch.pair_class) else 0.0
-    each = {f"loss/{name}": float(value.detach()) for name, value in losses.items()}
-    fabric.log_dict({"loss": loss, **each, "learning_rate": rate, "labelled_pairs": labelled}, step)
+    """Note a step's losses, its learning rate, and how many of its pairs have a label; means over all processes."""
+    labelled = (batch.pair_class != UNKNOWN).float().mean() if len(batch.pair_class) else torch.zeros(())
+    terms = {f"loss/{name}": value.detach().float() for name, value in losses.items()}
+    terms["labelled_pairs"] = labelled.to(fabric.device)
+    means = average(torch.stack(list(terms.values()))).tolist()
+    fabric.log_dict({"loss": loss, "learning_rate": rate, **dict(zip(terms, means, strict=True))}, step)
 
 
 def judged(fabric: Fabric, run: Run, state: TrainState[Learner], folder: Path) -> dict[str, Any]:

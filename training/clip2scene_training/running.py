@@ -7,12 +7,15 @@ import gc
 import math
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lightning_fabric import Fabric
-from torch import distributed
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.wrappers import _FabricOptimizer
+from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
@@ -23,6 +26,9 @@ STATE = "state.safetensors"
 """What a run goes on from, in its folder."""
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 """Names of the setting `precision`, and Fabric's for them."""
+
+LONGEST_WAIT = timedelta(days=1)
+"""Of one process for the others, one of which may look at long validation data. One that dies is told at once."""
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 """Options of glibc's mallopt(3)."""
@@ -84,7 +90,8 @@ def launch(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig
     run = prepare()
     device = choose_device(config.device)
     own = [device.index or 0] if device.type == "cuda" else 1
-    strategy, devices = ("ddp_spawn", processes) if processes > 1 else ("auto", own)
+    spawn = DDPStrategy(start_method="spawn", timeout=LONGEST_WAIT)
+    strategy, devices = (spawn, processes) if processes > 1 else ("auto", own)
     fabric = Fabric(
         accelerator=device.type, devices=devices, strategy=strategy, precision=PRECISIONS[precision]  # type: ignore[arg-type]
     )  # fmt: skip
@@ -102,7 +109,7 @@ def _launched(train: Train[Run], prepare: Callable[[], Run], config: TrainingCon
         accelerator=choose_device(config.device).type,
         devices=here,
         num_nodes=everywhere // here,
-        strategy="ddp",
+        strategy=DDPStrategy(timeout=LONGEST_WAIT),
         precision=PRECISIONS[precision],  # type: ignore[arg-type]
     )
     fabric.launch()
@@ -144,7 +151,22 @@ def one_cycle(progress: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def check_loss(value: float, step: int, out: Path) -> None:
-    """Raise Diverged where the loss of a step is no number."""
+def check_finite(what: str, value: float, step: int, out: Path) -> None:
+    """Raise Diverged where the loss of a step, or the length of its gradient, is no number."""
     if not math.isfinite(value):
-        raise Diverged("loss", f"The loss is {value} at step {step}; lower `learning_rate`. {out} is as last saved.")
+        raise Diverged(what, f"The {what} is {value} at step {step}; lower `learning_rate`. {out} is as last saved.")
+
+
+def go_back(
+    fabric: Fabric, loss: Tensor, model: nn.Module, optimizer: _FabricOptimizer, clip_norm: float, step: int, out: Path
+) -> None:
+    """Take one step of the optimizer down the gradient of a loss, which is made no longer than `clip_norm`.
+
+    Raises:
+        Diverged: the gradient is no number; nothing has moved.
+    """
+    optimizer.zero_grad()
+    fabric.backward(loss)
+    length = fabric.clip_gradients(model, optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+    check_finite("gradient", float(cast(Tensor, length)), step, out)
+    optimizer.step()

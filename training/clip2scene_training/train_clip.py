@@ -38,7 +38,7 @@ from clip2scene_training.clip_towers import build, card_of, parameter_groups
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
 from clip2scene_training.photos.captions import vocabulary
-from clip2scene_training.running import STATE, check_loss, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 
 SHARPEST = math.log(100.0)
@@ -199,11 +199,8 @@ class _Run:
         pixels = crops(pairs.images[chosen].to(self.fabric.device), config, rng)
         loss = self.loss(*self.compared(pixels, phrases, rng), own.repeat_interleave(config.views, 0))
         value = float(loss.detach())
-        check_loss(value, step, self.out)
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self.fabric.clip_gradients(self.model, self.optimizer, max_norm=config.clip_norm)
-        self.optimizer.step()
+        check_finite("loss", value, step, self.out)
+        go_back(self.fabric, loss, self.model, self.optimizer, config.clip_norm, step, self.out)
         with torch.no_grad():
             self.state.student.logit_scale.clamp_(max=SHARPEST)  # type: ignore[operator]
         return value
