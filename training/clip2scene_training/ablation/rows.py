@@ -181,9 +181,9 @@ def _check(row: AblationRow, rows: Rows, path: Path) -> None:
 
 
 def _said(row: AblationRow) -> dict[str, Any]:
-    """Return what the file says of a row: a key that a later version knows changes no row that lacks it."""
+    """Return what the file asks of a row, not what it tells: a key that a later version knows changes no row."""
     silent = asdict(AblationRow(row.name, row.shows))
-    return {key: value for key, value in asdict(row).items() if key in ("name", "shows") or value != silent[key]}
+    return {key: value for key, value in asdict(row).items() if key == "name" or value != silent[key]}
 
 
 def _length(samples: int, scans_a_step: int) -> dict[str, int]:
