@@ -43,9 +43,11 @@ def run(command: Callable[[], int]) -> int:
     try:
         return command()
     except KeyboardInterrupt as interrupt:
+        close_bars()
         complain(f"interrupted{f': {interrupt}' if str(interrupt) else '.'}")
         return TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
     except Exception as error:
+        close_bars()
         complain(f"error: {explain(error)}")
         if os.environ.get(DEBUG_VARIABLE) == "1":
             traceback.print_exc()
@@ -74,6 +76,13 @@ def say(text: str = "") -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def close_bars() -> None:
+    """End the lines of progress bars that an error has left open; it has a line of its own."""
+    if (module := sys.modules.get("tqdm")) is not None:
+        for bar in list(getattr(module.tqdm, "_instances", ())):
+            bar.close()
 
 
 def complain(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def test_a_file_appears_with_all_its_bytes_where_no_folder_was(tmp_path: Path) -
         stream.write(b"whole")
     assert path.read_bytes() == b"half, whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_says_for_what(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with pytest.raises(OSError, match="No space left") as caught, whole_file(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(path)
+    with pytest.raises(FileNotFoundError) as other, whole_file(path):
+        (tmp_path / "gone").read_bytes()
+    assert other.value.filename == str(tmp_path / "gone")
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])

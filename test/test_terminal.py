@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from clip2scene_ros import terminal
 from clip2scene_ros.errors import BadBag
@@ -143,6 +144,18 @@ def test_every_failure_is_one_line_and_a_code(
     shown = capsys.readouterr().err
     assert text in shown
     assert shown.count("\n") == 1
+
+
+def test_an_error_has_a_line_of_its_own_below_an_open_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        bars.append(tqdm(desc="labels", total=3))
+        bars[0].update()
+        raise BadBag("x", "That is no bag.")
+
+    bars: list[tqdm[None]] = []
+    assert terminal.run(command) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "clip2scene: error: That is no bag."
+    bars[0].close()
 
 
 @pytest.mark.parametrize("code", [terminal.OK, terminal.WORSE])

@@ -104,7 +104,11 @@ def measures(account: Account, missing: dict[str, str]) -> dict[str, Measure]:
     return {
         "miou": measure("mIoU of the classes that occur", account, "miou", mean_iou_of, missing.get("miou", "")),
         "agreement": measure(
-            "agreement with the teacher", account, "agreement", share_of, missing.get("agreement", "")
+            "agreement with the teacher",
+            account,
+            "agreement",
+            share_of,
+            missing.get("agreement", "no scan has an image that can be placed and that the teacher labels"),
         ),
         "stability": measure("stability from scan to scan", account, "stability", share_of, unstable(account)),
         "calibration": measure(

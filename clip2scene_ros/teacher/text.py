@@ -155,6 +155,8 @@ def encode_words(clip: Clip, words: Sequence[str], config: TextConfig | None = N
         OSError: the cache folder cannot be written.
     """
     config = config or TextConfig()
+    if isinstance(clip.tokenize, WordTokenizer) and (unknown := [w for w in words if clip.tokenize.unknown(w)]):
+        log.warning("%s never learned these words, their labels mean little: %s.", clip.card.name, ", ".join(unknown))
     if not config.cache:
         return _encode(clip, words)
     content = json.dumps([clip.text_sha256, list(words), TEMPLATES])
@@ -171,8 +173,6 @@ def encode_words(clip: Clip, words: Sequence[str], config: TextConfig | None = N
 
 @torch.inference_mode()
 def _encode(clip: Clip, words: Sequence[str]) -> WordRows:
-    if isinstance(clip.tokenize, WordTokenizer) and (unknown := [w for w in words if clip.tokenize.unknown(w)]):
-        log.warning("%s never learned these words, their labels mean little: %s.", clip.card.name, ", ".join(unknown))
     sentences = [template.replace("{}", word) for template in TEMPLATES for word in words]
     parts = [
         text_features(clip.model, clip.tokenize(sentences[i : i + SENTENCES_AT_ONCE]).to(clip.device))

@@ -225,6 +225,11 @@ def test_without_poses_the_reason_is_told():
     assert "neither ground truth nor a teacher" in found["calibration"].why
 
 
+def test_images_that_nobody_could_place_are_the_reason_for_no_agreement():
+    found = measures(account_of([look(i, [ROAD] * 3, [CAR] * 3) for i in range(8)]), {})
+    assert "no scan has an image that can be placed" in found["agreement"].why
+
+
 CHECKPOINTS = {side: {"path": f"{side}.safetensors", "sha256": side, "description": "", "notice": ""} for side in "AB"}
 
 
