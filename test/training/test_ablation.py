@@ -218,13 +218,15 @@ def test_the_command_runs_rows_in_processes_of_their_own(tmp_path):
         "rows": {
             "lost": {"kind": "labels", "settings": {"teacher": str(tmp_path / "nowhere")}, "shows": "no teacher"},
             "geometry": {"kind": "geometry", "shows": "rules"},
+            "empty": {"kind": "geometry", "shows": "the same"},
         }
     }
-    done = clip2scene(
+    command = [
         "ablate", "--file", rows_file(tmp_path, content), "--out", tmp_path / "out", "--samples", 2,
         "--judged-scenes", 1, "--judged-frames", 1, "--threads", 1, "--cache", tmp_path / "world",
         "--labels", tmp_path / "labels",
-    )  # fmt: skip
+    ]  # fmt: skip
+    done = clip2scene(*command, "--rows", "lost", "geometry")
     assert done.returncode == 1
     report = json.loads((tmp_path / "out" / "report_val.json").read_text())
     assert list(report["rows"]) == ["geometry"]
@@ -232,6 +234,10 @@ def test_the_command_runs_rows_in_processes_of_their_own(tmp_path):
     assert "nowhere" in report["failed"]["lost"]
     assert re.search(r"geometry +1 ", done.stdout)
     assert "Row lost failed" in done.stdout
+    done = clip2scene(*command, "--rows", "empty")
+    report = json.loads((tmp_path / "out" / "report_val.json").read_text())
+    assert list(report["rows"]) == ["geometry", "empty"]  # what was found before is told again
+    assert done.returncode == 0
     with pytest.raises(BadConfig, match="samples` 2, but 3"):
         replace(read_plan(tmp_path / "out"), samples=3).save(tmp_path / "out")
 
@@ -242,6 +248,8 @@ def test_the_command_runs_rows_in_processes_of_their_own(tmp_path):
         (["--rows", "nobody"], "teacher, filled, geometry.*nobody"),
         (["--samples", "-1"], "positive"),
         (["--file", "gone.yaml"], "gone.yaml"),
+        (["--clip", "gone.safetensors", "--samples", "3"], "gone.safetensors"),
+        (["--rows", "paper", "--seeds", "0", "-1"], "--seeds of 0 or more.*-1"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(words, said, tmp_path):
@@ -264,11 +272,39 @@ def test_wrong_arguments_end_in_one_line(words, said, tmp_path):
         ({"shows": "x", "rounds": 0}, "odd.*1 to 3 `rounds`"),
         ({"shows": "x", "words": "klingon"}, "odd.*klingon"),
         ({"shows": "x", "kind": "asked", "of": "teacher", "words": "others"}, "odd.*one that learns"),
+        ({"shows": "x", "teacher": "nobody"}, "odd.*compared with row 'nobody'"),
+        ({"shows": "x", "seeds": 3}, "odd has 3 as `seeds`"),
+        ({"shows": "x", "seeds": ["one"]}, "odd has .*one.* as `seeds`"),
+        ({"shows": "x", "seeds": [-1]}, "odd has .*-1.* as `seeds`"),
+        ({"shows": "x", "settings": [1]}, "odd has .*1.* as `settings`"),
+        ({"shows": "x", "without": "car"}, "odd has 'car' as `without`"),
+        ({"shows": "x", "table3": "much"}, "odd has 'much' as `table3`"),
     ],
 )
 def test_a_row_that_cannot_be_is_refused_before_anything_runs(tmp_path, row, said):
     with pytest.raises(BadConfig, match=said):
         load_rows(rows_file(tmp_path, {**FILE, "rows": {**FILE["rows"], "odd": row}}))
+
+
+@pytest.mark.parametrize("wrong", [{"common": [1]}, {"words": ["road"]}, {"words": {"others": {"road": "street"}}}])
+def test_what_rows_share_is_checked_as_well(tmp_path, wrong):
+    with pytest.raises(BadConfig, match=r"`common` to be settings.*`words` words"):
+        load_rows(rows_file(tmp_path, {**FILE, **wrong}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"camera": "roof"}, r"`camera` is 'roof': expected one of ahead, left"),
+        ({"rows": {**FILE["rows"], "odd": {"shows": "x", "without": ["tram"]}}}, "odd is `without` 'tram'.*road"),
+    ],
+)
+def test_a_camera_or_class_that_is_not_there_is_told_before_anything_is_learned(plan, tmp_path, wrong, said):
+    rows = load_rows(rows_file(tmp_path, {**FILE, **wrong}))
+    name = "odd" if "rows" in wrong else "best-camera-off"
+    with pytest.raises(BadConfig, match=said):
+        run(Job(tmp_path, plan, rows, rows.rows[name], 0), "val")
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_the_shipped_rows_are_those_of_the_issue_and_each_can_be():

@@ -90,6 +90,17 @@ def ablate(
     return results
 
 
+def finished_before(home: Path, plan: Plan, rows: Rows, split: str) -> Results:
+    """Return what lies finished in an ablation's folder, of all rows and all seeds."""
+    results = Results()
+    for row in rows.rows.values():
+        for folder in sorted((home / row.name).glob("seed[0-9]*")):
+            job = Job(home, plan, rows, row, int(folder.name.removeprefix("seed")))
+            if finished(job, split):
+                results.found.setdefault(row.name, {})[job.seed] = Found.read(job.result(split))
+    return results
+
+
 def finished(job: Job, split: str) -> bool:
     """Return whether the result of this very job is there."""
     path = job.result(split)

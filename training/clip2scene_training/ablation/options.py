@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clip2scene_ros.config import ClipConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.share import share_file
 from clip2scene_ros.terminal import say
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
     rows = load_rows(source)
     chosen = rows.chosen(args.rows)
     if args.seeds is not None:
+        if min(args.seeds) < 0:
+            raise BadConfig("seeds", f"Expected --seeds of 0 or more, but got {min(args.seeds)}.")
         chosen = [replace(row, seeds=tuple(args.seeds)) for row in chosen]
     if args.list:
         say("\n".join(f"{row.name:22} {row.shows}" for row in chosen))
@@ -78,14 +81,16 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(args: argparse.Namespace, rows: Rows, chosen: list[AblationRow], source: Path, command: str) -> int:
     from clip2scene_training.ablation import report as reports
-    from clip2scene_training.ablation.ablate import Results, ablate, keep_rows
+    from clip2scene_training.ablation.ablate import ablate, finished_before, keep_rows
+    from clip2scene_training.teachers import shipped_or_other
 
     args.out = args.out.resolve()  # rows note where their files are
+    shipped_or_other(ClipConfig(checkpoint=args.clip, device="cpu"))  # the folder is not to be of a CLIP that is not
     args.out.mkdir(parents=True, exist_ok=True)
     plan = _plan(args, rows, chosen)
     plan.save(args.out)
     keep_rows(args.out, source)
-    results = Results()
+    results = finished_before(args.out, plan, rows, args.split)  # the report is of all, whatever is asked for now
     try:
         ablate(args.out, plan, rows, chosen, args.split, results=results)
     finally:  # after Ctrl-C, too: what is finished is told

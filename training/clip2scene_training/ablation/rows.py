@@ -136,9 +136,12 @@ def load_rows(path: Path | None = None) -> Rows:
         raise BadConfig("rows", f"{path} does not hold the rows of an ablation: {error}.") from error
     if not isinstance(content, Mapping) or not isinstance(content.get("rows"), Mapping):
         raise BadConfig("rows", f"{path}: expected a mapping with `rows`, a mapping of names.")
-    words = {str(name): dict(classes) for name, classes in (content.get("words") or {}).items()}
+    common, words = content.get("common") or {}, content.get("words") or {}
+    if not (isinstance(common, Mapping) and _are_words(words)):
+        raise BadConfig("rows", f"{path}: expected `common` to be settings by name, `words` words by class by name.")
     rows = {str(name): _row(str(name), entry, path) for name, entry in content["rows"].items()}
-    found = Rows(rows, words, dict(content.get("common") or {}), str(content.get("camera", "")))
+    sets = {str(name): dict(classes) for name, classes in words.items()}
+    found = Rows(rows, sets, dict(common), str(content.get("camera", "")))
     for row in rows.values():
         _check(row, found, path)
     return found
@@ -152,6 +155,9 @@ def _row(name: str, entry: Any, path: Path) -> AblationRow:  # noqa: ANN401 - un
             "rows", f"{path}: row {name} expects `shows` and keys of {', '.join(sorted(known))}, but got "
             f"{', '.join(strange) or 'no `shows`'}."
         )  # fmt: skip
+    wrong = [key for key, value in entry.items() if not _fits(key, value)]
+    if wrong:
+        raise BadConfig("rows", f"{path}: row {name} has {entry[wrong[0]]!r} as `{wrong[0]}`, which that cannot be.")
     lists = {key: tuple(entry[key]) for key in ("seeds", "without") if key in entry}
     row = AblationRow(**{"name": name, **entry, **lists})
     # the folder of a row goes by its name
@@ -168,12 +174,32 @@ def _row(name: str, entry: Any, path: Path) -> AblationRow:  # noqa: ANN401 - un
     return row
 
 
+def _fits(key: str, value: Any) -> bool:  # noqa: ANN401 - untrusted YAML
+    """Return whether a key of a row has a value of its type."""
+    if key == "seeds":
+        return isinstance(value, list) and all(type(each) is int and each >= 0 for each in value)
+    if key == "without":
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if key == "table3":
+        return value is None or type(value) in (int, float)
+    silent = getattr(AblationRow("", ""), key)
+    return isinstance(value, Mapping) if isinstance(silent, dict) else type(value) is type(silent)
+
+
+def _are_words(words: Any) -> bool:  # noqa: ANN401 - untrusted YAML
+    sets = list(words.values()) if isinstance(words, Mapping) else [None]
+    lists = [each for classes in sets for each in (classes.values() if isinstance(classes, Mapping) else [None])]
+    return all(isinstance(each, list) and all(isinstance(word, str) for word in each) for each in lists)
+
+
 def _check(row: AblationRow, rows: Rows, path: Path) -> None:
     """Raise BadConfig where a row names what is not there: before the first of them has learned for minutes."""
     if row.words and row.words not in rows.words:
         raise BadConfig("rows", f"{path}: row {row.name} has `words` {row.words!r}, which the file does not define.")
     if row.kind == ASKED and (row.of not in rows.rows or not rows.rows[row.of].learns or not row.words):
         raise BadConfig("rows", f"{path}: row {row.name} asks row {row.of!r}: expected one that learns, and `words`.")
+    if row.teacher != TEACHER and row.teacher not in rows.rows:
+        raise BadConfig("rows", f"{path}: row {row.name} is compared with row {row.teacher!r}, which is not there.")
     try:
         rows.ceiling(row, 0, 1, 1) if row.kind == FINETUNE else rows.config(row, 0, 1, 1, "")
     except Clip2SceneError as error:

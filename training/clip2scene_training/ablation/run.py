@@ -21,7 +21,7 @@ import yaml
 
 from clip2scene_ros import terminal
 from clip2scene_ros.config import ClipConfig, SegmenterConfig, TextConfig
-from clip2scene_ros.errors import BadReport
+from clip2scene_ros.errors import BadConfig, BadReport
 from clip2scene_ros.files import whole_file
 from clip2scene_ros.student.checkpoint import file_sha256
 from clip2scene_ros.teacher.clip import save_clip
@@ -150,7 +150,7 @@ def learn(job: Job) -> dict[str, Any]:
         truth = replace(job.rows.ceiling(job.row, job.seed, plan.samples, plan.threads), class_set=plan.classes)
         found = finetune(streets, [], truth, job.student, resume=True, command=command)
     else:
-        frames = WithoutViews(streets, job.rows.camera) if job.row.without_camera else streets
+        frames = WithoutViews(streets, _camera(job)) if job.row.without_camera else streets
         config = replace(
             job.rows.config(job.row, job.seed, plan.samples // job.row.rounds, plan.threads, clip_of(job)),
             classes=classes_of(job),
@@ -167,6 +167,18 @@ def learn(job: Job) -> dict[str, Any]:
     with whole_file(done) as stream:
         stream.write((json.dumps(content) + "\n").encode())
     return notes
+
+
+def _camera(job: Job) -> str:
+    """Return the camera that a row learns without.
+
+    Raises:
+        BadConfig: the streets have none of that name.
+    """
+    cameras = [view.name for view in job.plan.learned[0].views]
+    if job.rows.camera not in cameras:
+        raise BadConfig("rows", f"Key `camera` is {job.rows.camera!r}: expected one of {', '.join(cameras)}.")
+    return job.rows.camera
 
 
 def predictor(job: Job) -> Predict:
@@ -200,6 +212,8 @@ def asked(job: Job, split: str) -> dict[str, dict[str, Any]]:
 def classes_of(job: Job) -> str:
     """Return the class set that a row learns by, as the setting `classes` takes it."""
     truth = job.plan.class_set
+    if unknown := [name for name in job.row.without if name not in truth.names]:
+        raise BadConfig("rows", f"Row {job.row.name} is `without` {unknown[0]!r}: expected {', '.join(truth.names)}.")
     kept = [c.name for c in truth.classes if c.name not in job.row.without]
     if job.row.words and not job.row.of:
         return _written(job, job.row.words, job.rows.words[job.row.words], truth.absorbers)
