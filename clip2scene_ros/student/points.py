@@ -6,9 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clip2scene_ros.errors import BadCheckpoint
+from clip2scene_ros.errors import BadCheckpoint, BadConfig
 from clip2scene_ros.frame import Array
 from clip2scene_ros.student.voxelization import Voxels
+
+
+def check_range(min_range_m: float, max_range_m: float) -> None:
+    """Raise BadConfig where no point can be within range."""
+    if not min_range_m < max_range_m:
+        raise BadConfig("range", f"Expected `min_range_m` < `max_range_m`, but got {min_range_m} and {max_range_m}.")
 
 
 def within_range(points: Array, min_range_m: float, max_range_m: float) -> Array:

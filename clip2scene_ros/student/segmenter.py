@@ -21,7 +21,7 @@ from clip2scene_ros.frame import Scan, Segmentation
 from clip2scene_ros.latency import Stopwatch
 from clip2scene_ros.student.checkpoint import CheckpointCard, file_sha256, load_checkpoint, load_weights
 from clip2scene_ros.student.networks import build_network
-from clip2scene_ros.student.points import voxel_features, within_range
+from clip2scene_ros.student.points import check_range, voxel_features, within_range
 from clip2scene_ros.student.scoring import ClassRows, Encode, Scorer, decide, rows_of, scorer
 from clip2scene_ros.student.sparse.layers import fuse
 from clip2scene_ros.student.sparse.tensor import collate
@@ -65,11 +65,7 @@ class Segmenter:
             BadClassSet: not one vector a class.
             BadConfig: a device that is not there, or a range in which nothing can be.
         """
-        if not config.min_range_m < config.max_range_m:
-            raise BadConfig(
-                "range",
-                f"Expected `min_range_m` < `max_range_m`, but got {config.min_range_m} and {config.max_range_m}.",
-            )
+        check_range(config.min_range_m, config.max_range_m)
         if config.threads:
             torch.set_num_threads(config.threads)  # torch knows one number for the whole process
         self.card, self.config, self._source, self._encode = card, config, source, encode

@@ -137,12 +137,16 @@ def test_what_the_command_line_gives_replaces_the_presets():
         ("--clip.device gpu", "cpu, cuda or cuda:N.*gpu"),
         ("--clip.checkpoint gone.safetensors", r"gone\.safetensors.*no file"),
         ("--val-data gone.mcap --world-seeds 0:1", r"gone\.mcap"),
+        ("{bag} --split val", r"--split val names scenes of the world, but .*drive\.mcap"),
+        ("--val-data {bag} --val-split test", r"--val-split test .*drive\.mcap"),
+        ("{bag} --teacher noisy:0.3", r"noisy:0\.3.*true pixels.*drive\.mcap"),
         ("--world-seeds 0:1 --classes nuscenes", "classes of `world`"),
     ],
 )
 def test_wrong_arguments_end_in_one_line(words, said, tmp_path):
     where = ["--out", tmp_path / "x.safetensors", "--cache", tmp_path, "--clip.checkpoint", "tiny"]
-    run = clip2scene("pretrain", *where, *shlex.split(words))
+    bag = write_street(tmp_path / "drive.mcap") if "{bag}" in words else ""
+    run = clip2scene("pretrain", *where, *shlex.split(words.format(bag=bag)))
     assert run.returncode == 1
     lines = [line for line in run.stderr.splitlines() if line.strip()]
     assert len(lines) == 1, run.stderr

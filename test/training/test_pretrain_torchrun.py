@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,33 @@ def losses(out: Path) -> dict[int, float]:
     events = EventAccumulator(str(out.with_name(f"{out.stem}.training")))
     events.Reload()
     return {event.step: event.value for event in events.Scalars("loss")}
+
+
+def test_a_signal_to_the_first_of_two_processes_ends_both(tmp_path: Path) -> None:
+    shards, clip = write_shards(tmp_path / "drive", images="drop"), write_clip(tmp_path / "clip.safetensors")
+    out, state = tmp_path / "student.safetensors", tmp_path / "student.training" / "state.safetensors"
+    words = [shards, "--clip.checkpoint", clip, "--text.cache", "", "--labels", tmp_path / "labels", *SHARED]
+    more = ["--processes", "2", "--steps", "100000", "--save-every", "1", "--out", out]
+    with subprocess.Popen(
+        [sys.executable, "-m", "clip2scene_ros.cli", "pretrain", *map(str, [*words, *more])],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    ) as run:  # fmt: skip
+        try:
+            deadline = time.monotonic() + 200
+            while not state.exists():
+                assert run.poll() is None
+                assert time.monotonic() < deadline
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(0.05)
+            run.send_signal(signal.SIGTERM)
+            _, said = run.communicate(timeout=100)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(run.pid, signal.SIGKILL)
+    assert run.returncode == 143
+    assert re.search(r"interrupted: .*student\.safetensors is of step \d+, --resume goes on there", said)
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_two_processes_of_torchrun_learn_what_one_process_does(tmp_path: Path) -> None:

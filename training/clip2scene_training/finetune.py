@@ -22,11 +22,12 @@ from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
 
 from clip2scene_ros.classes import load_class_set
 from clip2scene_ros.student.checkpoint import CheckpointCard, current_versions, save_checkpoint
+from clip2scene_ros.student.points import check_range
 from clip2scene_training.batching import FrameDataset, Sample
 from clip2scene_training.config import FinetuneConfig
 from clip2scene_training.loader import Batches
 from clip2scene_training.losses import supervised_loss
-from clip2scene_training.running import STATE, check_finite, go_back, launch, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, interrupted_at, launch, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 from clip2scene_training.student import Student
 from clip2scene_training.survey import Survey, class_weights, survey
@@ -97,13 +98,16 @@ def finetune(
         ProcessFailed: one of several processes met any of these, or was killed.
         OSError: `out` cannot be written.
     """
-    return launch(train, partial(prepared, dataset, val_dataset, config, out, resume=resume, command=command), config)
+    made = partial(prepared, dataset, val_dataset, config, out, resume=resume, command=command)
+    with interrupted_at(out):
+        return launch(train, made, config)
 
 
 def prepared(
     dataset: FrameDataset, val_dataset: FrameDataset, config: FinetuneConfig, out: Path, *, resume: bool, command: str
 ) -> Run:
     """Look at the data, and return what every process of a run is given; arguments as `finetune`."""
+    check_range(config.min_range_m, config.max_range_m)
     classes = len(load_class_set(config.class_set))
     found = survey(dataset, classes, "training data")
     val_sha256 = survey(val_dataset, classes, "validation data").sha256 if len(val_dataset) else ""

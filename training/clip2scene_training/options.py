@@ -43,14 +43,31 @@ def parser() -> argparse.ArgumentParser:
 
 def add_data(parser: argparse.ArgumentParser, bags: str, help_text: str, **how: Any) -> None:  # noqa: ANN401
     """Add which drives are learned and which ones judge; `bags` names the option for bags to learn."""
-    parser.add_argument("--split", default="train", metavar="NAME", help="scenes of the world to learn (%(default)s)")
-    parser.add_argument("--val-split", default="val", metavar="NAME", help="scenes to be judged by (%(default)s)")
+    parser.add_argument("--split", metavar="NAME", help="scenes of the world to learn (train)")
+    parser.add_argument("--val-split", metavar="NAME", help="scenes of the world to be judged by (val)")
     learned, judged = parser.add_mutually_exclusive_group(), parser.add_mutually_exclusive_group()
     learned.add_argument("--world-seeds", metavar="A:B", help="other seeds than the split's, B excluded")
     judged.add_argument("--val-world-seeds", metavar="A:B", help="other seeds than the split's to be judged by")
     learned.add_argument(bags, type=Path, metavar="BAG", help=help_text, **how)
     judged.add_argument("--val-data", nargs="+", type=Path, metavar="BAG", help="be judged by bags instead")
     parser.add_argument("--cache", type=Path, help="folder that keeps frames (runs/world, for bags the user's cache)")
+
+
+def splits(args: argparse.Namespace) -> tuple[str, str]:
+    """Return the names of the splits that are learned and judged by, where no bags are.
+
+    Args:
+        args: the command line, with `add_data`.
+
+    Raises:
+        BadConfig: a split is named beside bags that take its place.
+    """
+    for option, name, paths in (("--split", args.split, args.data), ("--val-split", args.val_split, args.val_data)):
+        if name is not None and paths:
+            raise BadConfig(
+                "split", f"{option} {name} names scenes of the world, but {paths[0]} was given, too: leave one out."
+            )
+    return args.split or "train", args.val_split or "val"
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -97,11 +114,12 @@ def main(argv: Sequence[str]) -> int:
     from clip2scene_training.finetune import finetune
 
     folder = check_output(args, config.device)
+    learned, judged = splits(args)
     train, val = (
         bags(paths, config.class_set, args.cache) if paths else streets(split, seeds, args.cache, config.class_set)
         for paths, split, seeds in (
-            (args.data, args.split, args.world_seeds),
-            (args.val_data, args.val_split, args.val_world_seeds),
+            (args.data, learned, args.world_seeds),
+            (args.val_data, judged, args.val_world_seeds),
         )
     )
     from clip2scene_ros.report.evaluation import table

@@ -33,7 +33,7 @@ from clip2scene_training.pretrain_samples import PretrainSample
 from clip2scene_training.pretrain_step import key_frames_first, losses_of, weight_of
 from clip2scene_training.pseudo_labels import SceneFrames
 from clip2scene_training.readout import read_out
-from clip2scene_training.running import STATE, check_finite, go_back, launch, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, interrupted_at, launch, one_cycle, training_folder
 from clip2scene_training.semantic import capped_weights
 from clip2scene_training.state import TrainState
 from clip2scene_training.synchronized import average
@@ -113,7 +113,8 @@ def pretrain(
         OSError: `out` cannot be written.
     """
     made = partial(prepared, dataset, val_dataset, config, out, dense, bags, cache, resume, command)
-    return launch(train, made, config, config.precision)
+    with interrupted_at(out):
+        return launch(train, made, config, config.precision)
 
 
 def prepared(

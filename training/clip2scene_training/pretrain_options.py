@@ -13,7 +13,7 @@ from clip2scene_ros.config import DenseConfig
 from clip2scene_ros.errors import BadConfig
 from clip2scene_ros.settings import with_settings
 from clip2scene_ros.terminal import say
-from clip2scene_training.options import add_data, add_output, add_settings, bags, check_output, given, streets
+from clip2scene_training.options import add_data, add_output, add_settings, bags, check_output, given, splits, streets
 from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
 
 if TYPE_CHECKING:
@@ -71,6 +71,11 @@ def main(argv: Sequence[str]) -> int:
     shards = shards_of(args.data)
     if not shards:
         check_bags([*args.data, *(args.val_data or [])])
+    if args.data and config.teacher.startswith("noisy"):
+        raise BadConfig(
+            "teacher", f"Teacher {config.teacher!r} sees the true pixels that streets of the world have, but "
+            f"{args.data[0]} was given, which has none: expected no data, or another teacher."
+        )  # fmt: skip
     shipped_or_other(replace(config.clip, device="cpu"))
     train, val = drives(args, config, shards)
     from clip2scene_ros.report.evaluation import table
@@ -83,7 +88,8 @@ def main(argv: Sequence[str]) -> int:
     if report:  # one of several processes that torchrun has started writes it
         worth = report["labels_miou"]
         said = "" if worth is None else f"labels of the teacher, where it has given some: mIoU {100 * worth:.1f}\n"
-        say(f"{table(report)}\n{said}{args.out}\n{folder / 'report.html'}")
+        judged = f"{table(report)}\n" if report["frames"] else ""
+        say(f"{judged}{said}{args.out}\n{folder / 'report.html'}")
     return 0
 
 
@@ -142,6 +148,7 @@ def drives(
     from clip2scene_training.datasets.bags import BagDataset
     from clip2scene_training.teachers import TeacherSettings
 
+    learned, judged = splits(args)
     labels = collected(args, config, shards) if shards else None
     train: SceneFrames
     if labels is not None:
@@ -149,8 +156,8 @@ def drives(
     elif args.data:
         train = BagDataset(args.data, args.cache, with_images=True)
     else:
-        train = streets(args.split, args.world_seeds, args.cache, config.classes, with_images=True)
-    if args.data and not (args.val_data or args.val_world_seeds):
+        train = streets(learned, args.world_seeds, args.cache, config.classes, with_images=True)
+    if args.data and not (args.val_data or args.val_world_seeds or args.val_split):
         return train, BagDataset([], args.cache)
     if labels is not None and not config.teacher:
         classes = labels.class_set
@@ -158,7 +165,7 @@ def drives(
         classes = TeacherSettings.of(config, bags=args.data).class_set
     if args.val_data:
         return train, bags(args.val_data, classes, args.cache, with_images=True)
-    return train, streets(args.val_split, args.val_world_seeds, args.cache, classes, with_images=True)
+    return train, streets(judged, args.val_world_seeds, args.cache, classes, with_images=True)
 
 
 def collected(args: argparse.Namespace, config: PretrainConfig, shards: Sequence[Path]) -> ShardLabels:

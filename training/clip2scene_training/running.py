@@ -5,10 +5,14 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import multiprocessing
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,6 +25,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from clip2scene_ros.errors import BadConfig, Clip2SceneError
 from clip2scene_ros.student.segmenter import choose_device
 from clip2scene_training.config import TrainingConfig
+from clip2scene_training.state import saved_step
 
 STATE = "state.safetensors"
 """What a run goes on from, in its folder."""
@@ -29,6 +34,9 @@ PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 LONGEST_WAIT = timedelta(days=1)
 """Of one process for the others, one of which may look at long validation data. One that dies is told at once."""
+
+PATIENCE_S = 10.0
+"""For other processes to end after Ctrl-C, each with its files whole."""
 
 TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 """Options of glibc's mallopt(3)."""
@@ -99,7 +107,33 @@ def launch(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig
         report: Report = fabric.launch(partial(_be_one_of, train=train, run=run))
     except (ProcessRaisedException, ProcessExitedException) as error:  # its text is the other process's traceback
         raise ProcessFailed("process", str(error).strip().splitlines()[-1]) from error
+    except KeyboardInterrupt:
+        _end(multiprocessing.active_children())  # else the end of this process waits for theirs
+        raise
     return report
+
+
+def _end(children: Sequence[BaseProcess]) -> None:
+    """Interrupt processes as Ctrl-C does, where a signal to this process alone did not, and wait for their end."""
+    for child in children:
+        child.join(1.0)
+        if child.is_alive() and child.pid is not None:
+            os.kill(child.pid, signal.SIGINT)
+    for child in children:
+        child.join(PATIENCE_S)
+        if child.is_alive():
+            child.kill()
+
+
+@contextmanager
+def interrupted_at(out: Path) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM say of which step the checkpoint `out` is."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        path = training_folder(out) / STATE
+        held = f"{out} is of step {saved_step(path)}, --resume goes on there" if path.exists() else "no step is saved"
+        raise type(interrupt)(f"{held}.") from interrupt
 
 
 def _launched(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig, precision: str) -> Report:

@@ -91,6 +91,19 @@ class TrainState(Generic[Model]):
             ) from error
 
 
+def saved_step(path: Path) -> int:
+    """Return how many steps the run has done whose state `path` holds.
+
+    Raises:
+        BadCheckpoint: it is no such file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return int((file.metadata() or {})["step"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadCheckpoint("train_state", f"Expected {path} to be a saved training state, but: {error}.") from error
+
+
 def _changed(saved: str, asked: str) -> str:
     """Say which settings differ between two texts of `TrainState.settings`: the data's hash and nested settings."""
     (data, before), (other, after) = json.loads(saved), json.loads(asked)

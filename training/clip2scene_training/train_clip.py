@@ -38,7 +38,7 @@ from clip2scene_training.clip_towers import build, card_of, parameter_groups
 from clip2scene_training.config import TrainClipConfig
 from clip2scene_training.contrastive import cell_scores, contrastive_loss, crops, phrases_of
 from clip2scene_training.photos.captions import vocabulary
-from clip2scene_training.running import STATE, check_finite, go_back, one_cycle, training_folder
+from clip2scene_training.running import STATE, check_finite, go_back, interrupted_at, one_cycle, training_folder
 from clip2scene_training.state import TrainState
 
 SHARPEST = math.log(100.0)
@@ -119,8 +119,9 @@ def train_clip(
     """
     if len(photos) < config.batch_size:
         raise BadDataset("empty", f"Expected at least {config.batch_size} photos, a batch, but got {len(photos)}.")
-    run = _begin(photos, config, out, rows, resume=resume)
-    seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
+    with interrupted_at(out):
+        run = _begin(photos, config, out, rows, resume=resume)
+        seconds = run.learn(_pairs(photos), _pairs(held_out) if held_out is not None else None)
     report = {**run.facts(len(photos)), "seconds": seconds, "data_sha256": run.data_sha256, "command": command}
     with whole_file(run.folder / "report.json") as file:
         file.write(json.dumps(report, indent=2).encode())
