@@ -346,6 +346,8 @@ def test_the_command_finds_out_before_the_long_work_that_it_cannot_write(tmp_pat
         options.main(["--out", str(tmp_path / "old.safetensors"), "--resume"])
     with pytest.raises(BadConfig, match="is a folder"):
         options.main(["--out", str(tmp_path)])
+    with pytest.raises(BadConfig, match=r"min_range_m.*50\.0 and 10\.0"):
+        options.main(["--out", str(tmp_path / "new.safetensors"), "--min-range-m", "50", "--max-range-m", "10"])
     with pytest.raises(BadConfig, match="cpu, cuda or cuda:N, but got 'gpu'"):
         options.main(["--out", str(tmp_path / "new.safetensors"), "--device", "gpu"])
     with pytest.raises(NotADirectoryError):

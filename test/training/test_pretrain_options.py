@@ -133,6 +133,7 @@ def test_what_the_command_line_gives_replaces_the_presets():
         ("--dense.affinity none", "affinity.*naclip.*none"),
         ("--world-seeds 5", "A:B"),
         ("--split all", "train, val, test, ood"),
+        ("--min-range-m 50 --max-range-m 10", r"min_range_m.*50\.0 and 10\.0"),
         ("--device gpu", "cpu, cuda or cuda:N.*gpu"),
         ("--clip.device gpu", "cpu, cuda or cuda:N.*gpu"),
         ("--clip.checkpoint gone.safetensors", r"gone\.safetensors.*no file"),

@@ -111,8 +111,10 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and print what the validation data say, and where the report is."""
     args = parser().parse_args(argv)
     config = given_settings(args, FinetuneConfig())
+    from clip2scene_ros.student.points import check_range
     from clip2scene_training.finetune import finetune
 
+    check_range(config.min_range_m, config.max_range_m)
     folder = check_output(args, config.device)
     learned, judged = splits(args)
     train, val = (

@@ -63,11 +63,14 @@ def main(argv: Sequence[str]) -> int:
     """Run the command and print what the validation data say, and where the report is."""
     args = parser().parse_args(argv)
     config, dense = settings(args)
+    from clip2scene_ros.student.points import check_range
     from clip2scene_training.pretrain import pretrain
     from clip2scene_training.teachers import shipped_or_other
 
+    check_range(config.min_range_m, config.max_range_m)
     folder = check_output(args, config.device, config.clip.device)
     # what is quickly seen to be wrong is told before the long work: the data, then the words' CLIP
+    splits(args)
     shards = shards_of(args.data)
     if not shards:
         check_bags([*args.data, *(args.val_data or [])])
