@@ -30,13 +30,7 @@ from clip2scene_training.pretrain_allowed import check_images, fitting, lacks_fe
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.pseudo_labels import PseudoLabelled, SceneFrames, make_pseudo_labels
 from clip2scene_training.survey import Survey, survey
-from clip2scene_training.teachers import (
-    TeacherSettings,
-    Words,
-    listed,
-    notice_of,
-    shipped_or_other,
-)
+from clip2scene_training.teachers import TeacherSettings, Words, listed, notice_of, shipped_or_other
 
 CODE_LICENCE = "Apache-2.0"
 log = logging.getLogger(__name__)
@@ -51,7 +45,7 @@ class Lessons:
         frames: the drives with pseudo-labels.
         keys: numbers of the frames with images.
         counts: (F, C) int64 pseudo-labels of each class in each frame.
-        key: digest of all that a run can go on with: points, pseudo-labels, teacher, vectors of words.
+        key: digest of all that a run can go on with: points, pseudo-labels, teacher, text tower.
         words: of the class set.
         card: what the checkpoint will say of itself.
         features: of pixels; None where no loss reads any.
@@ -110,7 +104,7 @@ def prepare(
         frames,
         keys,
         found.counts,
-        hashlib.sha256(f"{found.sha256} {frames.key} {words.digest}".encode()).hexdigest(),
+        hashlib.sha256(f"{found.sha256} {frames.key} {clip.text_sha256}".encode()).hexdigest(),
         words,
         _card(config, frames, found, words, clip, settings),
         PairFeatures(config.clip, settings.dense) if reads else None,

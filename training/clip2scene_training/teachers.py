@@ -156,11 +156,6 @@ class Words:
     words: tuple[str, ...]
     rows: Tensor
 
-    @property
-    def digest(self) -> str:
-        """Return a hash of the vectors."""
-        return hashlib.sha256(self.vectors.cpu().contiguous().numpy().tobytes()).hexdigest()
-
     @staticmethod
     def of(class_set: ClassSet, clip: Clip, config: TextConfig) -> Words:
         """Ask a text tower for the words of a class set and for what LiDARs never meet, such as sky."""
