@@ -115,7 +115,8 @@ def test_what_is_finished_is_kept_and_an_interrupted_row_goes_on(plan, tmp_path,
     changed = {**FILE, "rows": {**FILE["rows"], "teacher": {"kind": "filled", "shows": "labels"}}}
     other = load_rows(rows_file(tmp_path, changed))
     assert not finished(Job(tmp_path, plan, other, other.rows["teacher"], 0), "val")
-    retold = {**FILE, "rows": {**FILE["rows"], "teacher": {"kind": "labels", "shows": "in other words"}}}
+    also = {"kind": "labels", "shows": "in other words", "seeds": [0, 1]}
+    retold = {**FILE, "rows": {**FILE["rows"], "teacher": also}}
     other = load_rows(rows_file(tmp_path, retold))
     assert finished(Job(tmp_path, plan, other, other.rows["teacher"], 0), "val")
     assert not finished(Job(tmp_path, replace(plan, samples=9), rows, rows.rows["paper"], 0), "val")

@@ -20,6 +20,8 @@ from clip2scene_training.pretrain_config import PRESETS, PretrainConfig
 
 PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED = "pretrain", "finetune", "labels", "filled", "geometry", "asked"
 KINDS = (PRETRAIN, FINETUNE, LABELS, FILLED, GEOMETRY, ASKED)
+TOLD = ("shows", "seeds", "teacher", "table3")
+"""What a row is told by and compared with: no seed's result depends on it."""
 TEACHER, PAPER, BEST, CEILING = "teacher", "paper", "best", "ceiling"
 """Rows that others are compared with."""
 
@@ -207,9 +209,10 @@ def _check(row: AblationRow, rows: Rows, path: Path) -> None:
 
 
 def _said(row: AblationRow) -> dict[str, Any]:
-    """Return what the file asks of a row, not what it tells: a key that a later version knows changes no row."""
+    """Return what a row's result depends on; a key that a later version knows changes no row that lacks it."""
     silent = asdict(AblationRow(row.name, row.shows))
-    return {key: value for key, value in asdict(row).items() if key == "name" or value != silent[key]}
+    asked = {key: value for key, value in asdict(row).items() if key not in TOLD}
+    return {key: value for key, value in asked.items() if key == "name" or value != silent[key]}
 
 
 def _length(samples: int, scans_a_step: int) -> dict[str, int]:
