@@ -27,7 +27,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         os.replace(partial, path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a disk that is full does not say for what
+        if error.strerror and not error.filename:
+            error.filename = str(path)  # a disk that is full does not say for what
         raise
     finally:
         partial.unlink(missing_ok=True)

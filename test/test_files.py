@@ -26,6 +26,8 @@ def test_a_full_disk_says_for_what(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left") as caught, whole_file(path):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert caught.value.filename == str(path)
+    with pytest.raises(OSError, match=r"^of one's own words$"), whole_file(path):
+        raise OSError("of one's own words")
     with pytest.raises(FileNotFoundError) as other, whole_file(path):
         (tmp_path / "gone").read_bytes()
     assert other.value.filename == str(tmp_path / "gone")
