@@ -23,7 +23,7 @@ from clip2scene_training import options
 from clip2scene_training.config import AugmentConfig, FinetuneConfig
 from clip2scene_training.finetune import finetune
 from clip2scene_training.options import parsed, seed_range
-from clip2scene_training.running import Diverged, one_cycle
+from clip2scene_training.running import STATE, Diverged, interrupted_at, one_cycle
 
 
 class Street:
@@ -209,6 +209,16 @@ def test_the_report_of_a_run_stands_beside_its_state(config, tmp_path):
     finetune(Street(1), Street(0), replace(config, steps=1), tmp_path / "unjudged.safetensors")
     assert read_report(tmp_path / "unjudged.training" / "report.json")["miou"] is None
     assert "miou" not in scalars(tmp_path / "unjudged.safetensors")
+
+
+@pytest.mark.parametrize("state", [None, b"damaged"])
+def test_ctrl_c_with_nothing_to_go_on_from_stays_ctrl_c(tmp_path, state):
+    out = tmp_path / "student.safetensors"
+    if state is not None:
+        (tmp_path / "student.training").mkdir()
+        (tmp_path / "student.training" / STATE).write_bytes(state)
+    with pytest.raises(KeyboardInterrupt, match="no step is saved"), interrupted_at(out):
+        raise KeyboardInterrupt
 
 
 def test_a_run_from_the_start_hides_the_curve_of_the_one_that_it_replaces(config, tmp_path):

@@ -131,8 +131,10 @@ def interrupted_at(out: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        path = training_folder(out) / STATE
-        held = f"{out} is of step {saved_step(path)}, --resume goes on there" if path.exists() else "no step is saved"
+        try:
+            held = f"{out} is of step {saved_step(training_folder(out) / STATE)}, --resume goes on there"
+        except (Clip2SceneError, OSError):
+            held = "no step is saved"
         raise type(interrupt)(f"{held}.") from interrupt
 
 

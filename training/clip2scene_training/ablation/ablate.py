@@ -94,8 +94,9 @@ def finished_before(home: Path, plan: Plan, rows: Rows, split: str) -> Results:
     """Return what lies finished in an ablation's folder, of all rows and all seeds."""
     results = Results()
     for row in rows.rows.values():
-        for folder in sorted((home / row.name).glob("seed[0-9]*")):
-            job = Job(home, plan, rows, row, int(folder.name.removeprefix("seed")))
+        seeds = (folder.name.removeprefix("seed") for folder in (home / row.name).glob("seed*"))
+        for seed in sorted(int(seed) for seed in seeds if seed.isdecimal()):
+            job = Job(home, plan, rows, row, seed)
             if finished(job, split):
                 results.found.setdefault(row.name, {})[job.seed] = Found.read(job.result(split))
     return results
