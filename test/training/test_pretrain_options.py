@@ -309,6 +309,17 @@ def test_teachers_that_cannot_be_had_say_why(clip, tmp_path):
         teacher("noisy:1.5")
 
 
+def test_a_folder_may_be_called_noisy(clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_classes(Path("noisy"), load_class_set("road; car"))
+    bag = write_street(tmp_path / "drive.mcap", truth=False)
+    where = ["--out", "x.safetensors", "--labels", "labels", "--cache", "frames", "--text.cache", ""]
+    run = clip2scene(
+        "pretrain", bag, "--teacher", "noisy", "--classes", "van; bus", "--clip.checkpoint", "tiny", *where
+    )
+    assert re.search(r"asks for .*\(van, bus\).*labels of noisy mean .*\(road, car\)", run.stderr), run.stderr
+
+
 def test_a_class_of_several_words_is_their_mean(clip):
     own, model, text = load_class_set("road, street; car"), load_clip(clip), TextConfig(cache="")
     words = Words.of(own, model, text)

@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     config, dense = settings(args)
     from clip2scene_ros.student.points import check_range
     from clip2scene_training.pretrain import pretrain
-    from clip2scene_training.teachers import shipped_or_other
+    from clip2scene_training.teachers import TeacherSettings, shipped_or_other
 
     check_range(config.min_range_m, config.max_range_m)
     folder = check_output(args, config.device, config.clip.device)
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     shards = shards_of(args.data)
     if not shards:
         check_bags([*args.data, *(args.val_data or [])])
-    if args.data and config.teacher.startswith("noisy"):
+    if args.data and TeacherSettings.of(config).is_noisy:
         raise BadConfig(
             "teacher", f"Teacher {config.teacher!r} sees the true pixels that streets of the world have, but "
             f"{args.data[0]} was given, which has none: expected no data, or another teacher."

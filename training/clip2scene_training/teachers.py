@@ -34,7 +34,7 @@ from clip2scene_training.noisy_truth import NoisyTruth
 from clip2scene_training.pretrain_config import PretrainConfig
 from clip2scene_training.second_round import StudentLabeler, StudentTeacher
 
-NOISY = "noisy"
+NOISY = "noisy:"
 WEIGHTS = ".safetensors"
 NOBODY = "no point and no pixel was labelled by a person"
 
@@ -77,9 +77,14 @@ class TeacherSettings:
         return self.source.endswith(WEIGHTS)
 
     @property
+    def is_noisy(self) -> bool:
+        """Return whether it sees the true pixels of the world, some of them wrong; a folder may be called `noisy`."""
+        return self.source.startswith(NOISY) and self.source != NOISY
+
+    @property
     def class_set(self) -> ClassSet:
         """Return the classes that it tells apart; errors as `teacher`."""
-        asked = self.is_clip or self.source.startswith(f"{NOISY}:")
+        asked = self.is_clip or self.is_noisy
         return load_class_set(self.classes) if asked else self.teacher().class_set
 
     def labeler(self, config: LabelerConfig) -> Labeler:
@@ -94,13 +99,12 @@ class TeacherSettings:
             BadTeacher, BadCheckpoint, BadClassSet, BadConfig: it cannot be had, or has other classes than asked for;
                 the text says what to do.
         """
-        kind, _, rate = self.source.partition(":")
         if self.is_clip:
             return ClipTeacher.load(load_class_set(self.classes), self.clip, self.dense, self.text)
         if self.source == IN_BAG:
             return _of_bags(self.bags, self.classes)
-        if kind == NOISY and rate:
-            return NoisyTruth(load_class_set(self.classes), _rate(rate))
+        if self.is_noisy:
+            return NoisyTruth(load_class_set(self.classes), _rate(self.source.removeprefix(NOISY)))
         of_its_own: Teacher = (
             StudentTeacher(Path(self.source)) if self.is_student else folder_teacher(Path(self.source), self.text)
         )
