@@ -157,7 +157,7 @@ def test_an_interrupted_run_resumes_as_if_unbroken(config, labels, tmp_path, mon
         return real(*rest)
 
     monkeypatch.setattr(module, "losses_of", interrupted_at_last)
-    with pytest.raises(KeyboardInterrupt, match=r"broken\.safetensors is of step 2, --resume goes on there"):
+    with pytest.raises(KeyboardInterrupt, match=r"broken\.safetensors is whole, --resume goes on at step 2"):
         pretrain(drives, None, config, broken, cache=labels)
     load_checkpoint(broken)
     with safe_open(tmp_path / "broken.training" / "state.safetensors", framework="pt") as file:

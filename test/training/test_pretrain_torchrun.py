@@ -58,7 +58,7 @@ def test_a_signal_to_the_first_of_two_processes_ends_both(tmp_path: Path) -> Non
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(run.pid, signal.SIGKILL)
     assert run.returncode == 143
-    assert re.search(r"interrupted: .*student\.safetensors is of step \d+, --resume goes on there", said)
+    assert re.search(r"interrupted: .*student\.safetensors is whole, --resume goes on at step \d+", said)
     assert not list(tmp_path.rglob("*.partial"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,7 +32,6 @@ from clip2scene_training.survey import Survey, survey
 from clip2scene_training.teachers import TeacherSettings, Words, listed, notice_of, shipped_or_other
 
 CODE_LICENCE = "Apache-2.0"
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,8 +98,8 @@ def launch(train: Train[Run], prepare: Callable[[], Run], config: TrainingConfig
     run = prepare()
     device = choose_device(config.device)
     own = [device.index or 0] if device.type == "cuda" else 1
-    spawn = DDPStrategy(start_method="spawn", timeout=LONGEST_WAIT)
-    strategy, devices = (spawn, processes) if processes > 1 else ("auto", own)
+    several = DDPStrategy(start_method="spawn", timeout=LONGEST_WAIT) if processes > 1 else None
+    strategy, devices = ("auto", own) if several is None else (several, processes)
     fabric = Fabric(
         accelerator=device.type, devices=devices, strategy=strategy, precision=PRECISIONS[precision]  # type: ignore[arg-type]
     )  # fmt: skip
@@ -127,12 +127,12 @@ def _end(children: Sequence[BaseProcess]) -> None:
 
 @contextmanager
 def interrupted_at(out: Path) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM say of which step the checkpoint `out` is."""
+    """Have Ctrl-C and SIGTERM say at which step a run goes on; `out` may have been looked at since."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
         try:
-            held = f"{out} is of step {saved_step(training_folder(out) / STATE)}, --resume goes on there"
+            held = f"{out} is whole, --resume goes on at step {saved_step(training_folder(out) / STATE)}"
         except (Clip2SceneError, OSError):
             held = "no step is saved"
         raise type(interrupt)(f"{held}.") from interrupt
